@@ -1,0 +1,191 @@
+"""Every setting once: its name, default and help; the only reader of the environment and of ``qa_app.yaml``.
+
+Later sources win: default, ``qa_app.yaml`` in the working folder (or the file that ``QA_CONFIG`` names), environment,
+command line. An unknown key or a value of the wrong kind is an error that names it, never a silent default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from qa_app.errors import SettingsError
+
+CONFIG_FILE = "qa_app.yaml"
+STORES = ("sqlite", "elasticsearch")
+ENGINES = ("auto", "torch")
+DEFAULT_READER = "deepset/minilm-uncased-squad2"
+
+
+def _setting(
+    key: str, default: Any, help: str, *, secret: bool = False, least: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    metadata = {"key": key, "help": help, "secret": secret, "least": least, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+def _default_data_dir() -> str:
+    import platformdirs
+
+    return platformdirs.user_data_dir("qa_app", appauthor=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the application was told; made by :func:`load`."""
+
+    data_dir: str = _setting("data_dir", "", "Folder of the embedded store, caches and jobs; empty for the system's own")
+    store: str = _setting("store", "sqlite", "Where passages live: sqlite (embedded) or elasticsearch", choices=STORES)
+    index: str = _setting("index", "documents", "Name of the index that commands use")
+    elasticsearch_url: str = _setting("elasticsearch.url", "http://127.0.0.1:9200", "Address of the Elasticsearch server")
+    elasticsearch_username: str = _setting("elasticsearch.username", "", "User of the Elasticsearch server")
+    elasticsearch_password: str = _setting(
+        "elasticsearch.password", "", "Password of that user, never printed", secret=True
+    )
+    elasticsearch_api_key: str = _setting(
+        "elasticsearch.api_key", "", "API key instead of user and password, never printed", secret=True
+    )
+    elasticsearch_ca_certs: str = _setting("elasticsearch.ca_certs", "", "File of the certificate authority to trust")
+    elasticsearch_shards: int = _setting("elasticsearch.shards", 1, "Primary shards of a new index", least=1)
+    elasticsearch_replicas: int = _setting("elasticsearch.replicas", 0, "Replicas of each shard of a new index", least=0)
+    elasticsearch_timeout: float = _setting("elasticsearch.timeout", 30.0, "Seconds until one request gives up", least=1)
+    elasticsearch_wait: float = _setting(
+        "elasticsearch.wait", 10.0, "Seconds to wait for a server that is starting or overloaded", least=0
+    )
+    passage_words: int = _setting("passage.words", 100, "Words in a passage, about", least=5)
+    passage_overlap: int = _setting("passage.overlap", 20, "Words that neighbouring passages share, about", least=0)
+    ingest_workers: int = _setting("ingest.workers", 2, "Processes that convert files", least=1)
+    ingest_timeout: float = _setting("ingest.timeout", 60.0, "Seconds until the conversion of one file is given up", least=1)
+    ingest_memory_mb: int = _setting("ingest.memory_mb", 1024, "Memory a converting process may use, in MB", least=256)
+    ingest_max_file_mb: int = _setting("ingest.max_file_mb", 50, "Largest file that is converted, in MB", least=1)
+    retriever_top_k: int = _setting("retriever.top_k", 10, "Passages that the reader reads for a question", least=1)
+    reader_model: str = _setting("reader.model", DEFAULT_READER, "Reader: a model's name on the hub, or a folder")
+    reader_engine: str = _setting("reader.engine", "auto", "What runs the reader: torch, or auto for the fastest", choices=ENGINES)
+    reader_top_k: int = _setting("reader.top_k", 3, "Answers to a question", least=1)
+    reader_context: int = _setting("reader.context", 150, "Characters shown around an answer, about", least=20)
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder, made absolute."""
+        return Path(self.data_dir or _default_data_dir()).expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as documentation and error messages name it."""
+
+    name: str
+    key: str
+    environment: str
+    kind: type
+    default: Any
+    help: str
+    secret: bool
+    least: float | None
+    choices: tuple[str, ...]
+
+
+def catalogue() -> list[Setting]:
+    """All settings, in the order of :class:`Settings`."""
+    kinds = get_type_hints(Settings)
+    return [
+        Setting(
+            name=f.name,
+            environment="QA_" + f.metadata["key"].replace(".", "_").upper(),
+            kind=kinds[f.name],
+            default=f.default,
+            **f.metadata,
+        )
+        for f in fields(Settings)
+    ]
+
+
+T = TypeVar("T")
+
+
+def _checked(setting: Setting, value: object, source: str) -> Any:
+    """``value`` as the setting's kind; raises SettingsError naming the setting and where the value came from."""
+    where = f"{setting.key} = {'***' if setting.secret else repr(value)} from {source}"
+    if setting.kind is str:
+        if not isinstance(value, str):
+            raise SettingsError(f"{where} is not text; put it in quotes")
+        if setting.choices and value not in setting.choices:
+            raise SettingsError(f"{where} is not one of: {', '.join(setting.choices)}")
+        if "\x00" in value:
+            raise SettingsError(f"{where} holds a NUL character")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise SettingsError(f"{where} is not a number")
+    try:
+        number = setting.kind(value)
+        if number != float(value):
+            raise ValueError("fraction")
+    except (ValueError, OverflowError):
+        raise SettingsError(f"{where} is not a {'whole ' if setting.kind is int else ''}number") from None
+    if not (setting.least is None or setting.least <= number < 1e9):
+        raise SettingsError(f"{where} is out of range; the least is {setting.least:g}")
+    return number
+
+
+def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} must hold lines such as 'store: sqlite'")
+    return _flat(tree)
+
+
+def load(overrides: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force.
+
+    ``overrides`` are values from the command line by field name; None means not given. ``environment`` stands in for
+    the process's own. Raises SettingsError.
+    """
+    environment = os.environ if environment is None else environment
+    settings = catalogue()
+    by_key = {setting.key: setting for setting in settings}
+    values: dict[str, Any] = {}
+
+    named = environment.get("QA_CONFIG")
+    config = Path(named).expanduser() if named else Path(CONFIG_FILE)
+    if named or config.is_file():
+        for key, value in _from_file(config).items():
+            if key not in by_key:
+                raise SettingsError(f"{config} has an unknown setting {key!r}; the settings are: {', '.join(by_key)}")
+            values[by_key[key].name] = _checked(by_key[key], value, str(config))
+    for setting in settings:
+        if environment.get(setting.environment):
+            values[setting.name] = _checked(setting, environment[setting.environment], setting.environment)
+    by_name = {setting.name: setting for setting in settings}
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            values[name] = _checked(by_name[name], value, "the command line")
+
+    result = replace(Settings(), **values)
+    if result.passage_overlap * 2 > result.passage_words:
+        raise SettingsError(
+            f"passage.overlap = {result.passage_overlap} is more than half of passage.words = {result.passage_words}; "
+            "make it smaller"
+        )
+    return result

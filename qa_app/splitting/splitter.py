@@ -1,0 +1,83 @@
+"""The Haystack node that cuts files into passages."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from haystack.nodes import BasePreProcessor
+from haystack.schema import Document
+
+from qa_app.splitting.passages import split
+
+#: What describes the whole file and is not repeated in every passage.
+_FILE_ONLY = ("page_starts", "headings", "size", "mtime_ns", "encoding", "version", "source", "ingested_at", "passages")
+
+
+def passage_id(file_id: str, start: int, content: str) -> str:
+    """The same for the same passage of the same file, different for equal texts in two files; 32 hex digits."""
+    return hashlib.blake2b(f"{file_id}\n{start}\n{content}".encode(), digest_size=16).hexdigest()
+
+
+class PassageSplitter(BasePreProcessor):
+    """Cuts each document into passages of about ``words`` words, about ``overlap`` of them shared with the one before.
+
+    In: whole files, as the converters give them, with ``page_starts`` and ``headings`` in their metadata where the
+    format has any. Out: a ``Document`` a passage with ``start`` and ``end`` in the file's text, ``page`` (1-based),
+    ``heading`` and the file's own metadata. A passage that runs over a page break has ``page_breaks``, the offsets in
+    its content where a new page begins.
+    """
+
+    def __init__(self, words: int = 100, overlap: int = 20) -> None:
+        super().__init__()
+        self.words = words
+        self.overlap = overlap
+
+    def process(self, documents: Any, **_: object) -> list[Document]:
+        given = documents if isinstance(documents, list) else [documents]
+        return [
+            passage
+            for document in given
+            for passage in self._passages(Document.from_dict(document) if isinstance(document, dict) else document)
+        ]
+
+    def run(self, documents: Any) -> tuple[dict[str, Any], str]:
+        return {"documents": self.process(documents)}, "output_1"
+
+    def run_batch(self, documents: Any) -> tuple[dict[str, Any], str]:
+        if documents and isinstance(documents[0], list):
+            return {"documents": [self.process(some) for some in documents]}, "output_1"
+        return self.run(documents)
+
+    def clean(self, document: Any, *_: object, **__: object) -> Document:
+        """The document as it is: cleaning would move the offsets, converters clean while they extract."""
+        return Document.from_dict(document) if isinstance(document, dict) else document
+
+    def split(self, document: Any, *_: object, **__: object) -> list[Document]:
+        return self.process(document)
+
+    def _passages(self, document: Document) -> list[Document]:
+        text = document.content
+        headings: list[Sequence[Any]] = document.meta.get("headings") or []
+        page_starts: list[int] = document.meta.get("page_starts") or []
+        file_id = document.meta.get("file_id") or document.id
+        shared = {key: value for key, value in document.meta.items() if key not in _FILE_ONLY}
+        shared["file_id"] = file_id
+        result = []
+        for passage in split(text, self.words, self.overlap, [heading[0] for heading in headings]):
+            meta = {**shared, "start": passage.start, "end": passage.end}
+            if page_starts:
+                page = bisect_right(page_starts, passage.start)
+                meta["page"] = max(page, 1)
+                breaks = [at - passage.start for at in page_starts[page:] if at < passage.end]
+                if breaks:
+                    meta["page_breaks"] = breaks
+            if passage.heading is not None:
+                meta["heading"] = headings[passage.heading][2]
+            content = text[passage.start : passage.end]
+            result.append(
+                Document(content=content, content_type="text", id=passage_id(file_id, passage.start, content), meta=meta)
+            )
+        return result

@@ -1,0 +1,89 @@
+"""What may stand in a document's metadata.
+
+The limits keep both stores alike: what one can filter by, the other can too. Nested values are kept and given back,
+but cannot be filtered by.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Union
+
+from qa_app.errors import InvalidRequestError
+
+Scalar = Union[str, int, float, bool]
+
+MAX_KEYS = 64
+MAX_KEY_BYTES = 256
+MAX_VALUE_BYTES = 4096
+MAX_LIST = 256
+MAX_TOTAL_BYTES = 256 * 1024
+#: Beyond it, a double no longer tells neighbouring integers apart, and the stores would differ.
+MAX_INTEGER = 2**53
+
+
+def check_key(key: object) -> str:
+    """``key`` if it can name a metadata field; raises InvalidRequestError."""
+    if not isinstance(key, str) or not key:
+        raise InvalidRequestError(f"metadata key {key!r} is not a non-empty text")
+    if key.startswith("$") or any(c == '"' or c == "\\" or ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in key):
+        raise InvalidRequestError(f"metadata key {key[:80]!r} begins with $ or holds a quote, backslash or control character")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise InvalidRequestError(f"metadata key {key[:40]!r}... is over {MAX_KEY_BYTES} bytes")
+    return key
+
+
+def check_scalar(value: object, what: str) -> Scalar:
+    """``value`` if it is text, a number or a truth value within the limits; raises InvalidRequestError naming ``what``."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise InvalidRequestError(f"{what} holds half of a surrogate pair, which is not text") from None
+        if "\x00" in value:
+            raise InvalidRequestError(f"{what} holds a NUL character")
+        if size > MAX_VALUE_BYTES:
+            raise InvalidRequestError(f"{what} is over {MAX_VALUE_BYTES} bytes; shorten it")
+        return value
+    if isinstance(value, (int, float)):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidRequestError(f"{what} is {value}, which is not a number")
+        if abs(value) > MAX_INTEGER and isinstance(value, int):
+            raise InvalidRequestError(f"{what} is beyond 2^53; give it as text")
+        return value
+    raise InvalidRequestError(f"{what} is not text, a number or true/false")
+
+
+def checked(meta: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy of ``meta``; raises InvalidRequestError where it is over the limits."""
+    meta = dict(meta or {})
+    if len(meta) > MAX_KEYS:
+        raise InvalidRequestError(f"metadata has {len(meta)} keys; at most {MAX_KEYS} are kept")
+    for key, value in meta.items():
+        check_key(key)
+        if isinstance(value, (str, int, float)):
+            check_scalar(value, f"metadata {key!r}")
+        elif isinstance(value, list) and len(value) > MAX_LIST:
+            raise InvalidRequestError(f"metadata {key!r} has {len(value)} values; at most {MAX_LIST} are kept")
+        elif value is not None and not isinstance(value, (list, dict)):
+            raise InvalidRequestError(f"metadata {key!r} is a {type(value).__name__}; give text, a number or a list")
+    try:
+        size = len(json.dumps(meta, ensure_ascii=False, allow_nan=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"metadata cannot be written as JSON: {error}") from error
+    if size > MAX_TOTAL_BYTES:
+        raise InvalidRequestError(f"metadata take {size} bytes; at most {MAX_TOTAL_BYTES} are kept")
+    return meta
+
+
+def filterable(value: object) -> list[Scalar]:
+    """The values of a metadata field that filters see: a scalar itself, a flat list's elements, else none."""
+    if isinstance(value, (str, int, float)):
+        return [value]
+    if isinstance(value, list) and all(isinstance(v, (str, int, float)) for v in value):
+        return [v for v in value if not isinstance(v, str) or len(v.encode()) <= MAX_VALUE_BYTES]
+    return []

@@ -1,0 +1,42 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import qa_app  # noqa: F401 - switches Haystack's telemetry off before a test imports it
+from tests import elasticsearch_server
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests reaches them, and no test writes into a home folder."""
+    for name in list(os.environ):
+        if name.startswith("QA_") and not name.startswith("QA_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QA_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("QA_READER_MODEL", "bundled")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Elasticsearch server: the one that QA_TEST_ELASTICSEARCH_URL names, or one of our own."""
+    given = os.environ.get("QA_TEST_ELASTICSEARCH_URL")
+    if given:
+        yield given
+        return
+    missing = elasticsearch_server.missing()
+    if missing:
+        if os.environ.get("QA_TEST_REQUIRE_ELASTICSEARCH"):
+            pytest.fail(f"tests against Elasticsearch are required, but {missing}")
+        pytest.skip(f"{missing}; or name a server in QA_TEST_ELASTICSEARCH_URL")
+    node = elasticsearch_server.start_node(tmp_path_factory.mktemp("elasticsearch"))
+    yield node.url
+    node.stop()
