@@ -21,7 +21,13 @@ DEFAULT_READER = "deepset/minilm-uncased-squad2"
 
 
 def _setting(
-    key: str, default: Any, help: str, *, secret: bool = False, least: float | None = None, choices: tuple[str, ...] = ()
+    key: str,
+    default: Any,
+    help: str,
+    *,
+    secret: bool = False,
+    least: float | None = None,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     metadata = {"key": key, "help": help, "secret": secret, "least": least, "choices": choices}
     return field(default=default, metadata=metadata)
@@ -37,10 +43,14 @@ def _default_data_dir() -> str:
 class Settings:
     """What the application was told; made by :func:`load`."""
 
-    data_dir: str = _setting("data_dir", "", "Folder of the embedded store, caches and jobs; empty for the system's own")
+    data_dir: str = _setting(
+        "data_dir", "", "Folder of the embedded store, caches and jobs; empty for the system's own"
+    )
     store: str = _setting("store", "sqlite", "Where passages live: sqlite (embedded) or elasticsearch", choices=STORES)
     index: str = _setting("index", "documents", "Name of the index that commands use")
-    elasticsearch_url: str = _setting("elasticsearch.url", "http://127.0.0.1:9200", "Address of the Elasticsearch server")
+    elasticsearch_url: str = _setting(
+        "elasticsearch.url", "http://127.0.0.1:9200", "Address of the Elasticsearch server"
+    )
     elasticsearch_username: str = _setting("elasticsearch.username", "", "User of the Elasticsearch server")
     elasticsearch_password: str = _setting(
         "elasticsearch.password", "", "Password of that user, never printed", secret=True
@@ -50,20 +60,28 @@ class Settings:
     )
     elasticsearch_ca_certs: str = _setting("elasticsearch.ca_certs", "", "File of the certificate authority to trust")
     elasticsearch_shards: int = _setting("elasticsearch.shards", 1, "Primary shards of a new index", least=1)
-    elasticsearch_replicas: int = _setting("elasticsearch.replicas", 0, "Replicas of each shard of a new index", least=0)
-    elasticsearch_timeout: float = _setting("elasticsearch.timeout", 30.0, "Seconds until one request gives up", least=1)
+    elasticsearch_replicas: int = _setting(
+        "elasticsearch.replicas", 0, "Replicas of each shard of a new index", least=0
+    )
+    elasticsearch_timeout: float = _setting(
+        "elasticsearch.timeout", 30.0, "Seconds until one request gives up", least=1
+    )
     elasticsearch_wait: float = _setting(
         "elasticsearch.wait", 10.0, "Seconds to wait for a server that is starting or overloaded", least=0
     )
     passage_words: int = _setting("passage.words", 100, "Words in a passage, about", least=5)
     passage_overlap: int = _setting("passage.overlap", 20, "Words that neighbouring passages share, about", least=0)
     ingest_workers: int = _setting("ingest.workers", 2, "Processes that convert files", least=1)
-    ingest_timeout: float = _setting("ingest.timeout", 60.0, "Seconds until the conversion of one file is given up", least=1)
+    ingest_timeout: float = _setting(
+        "ingest.timeout", 60.0, "Seconds until the conversion of one file is given up", least=1
+    )
     ingest_memory_mb: int = _setting("ingest.memory_mb", 1024, "Memory a converting process may use, in MB", least=256)
     ingest_max_file_mb: int = _setting("ingest.max_file_mb", 50, "Largest file that is converted, in MB", least=1)
     retriever_top_k: int = _setting("retriever.top_k", 10, "Passages that the reader reads for a question", least=1)
     reader_model: str = _setting("reader.model", DEFAULT_READER, "Reader: a model's name on the hub, or a folder")
-    reader_engine: str = _setting("reader.engine", "auto", "What runs the reader: torch, or auto for the fastest", choices=ENGINES)
+    reader_engine: str = _setting(
+        "reader.engine", "auto", "What runs the reader: torch, or auto for the fastest", choices=ENGINES
+    )
     reader_top_k: int = _setting("reader.top_k", 3, "Answers to a question", least=1)
     reader_context: int = _setting("reader.context", 150, "Characters shown around an answer, about", least=20)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -49,9 +50,9 @@ Result: TypeAlias = Converted | Rejected
 class ConverterPool:
     """Up to ``workers`` child processes, started when needed and replaced when they fail.
 
-    Each file may take ``timeout`` seconds and each child ``memory_mb`` of address space; files over ``max_bytes`` are not
-    read. Safe to share between threads. ``entry`` names the module whose ``extract(data, name, only)`` the children call.
-    Needs a POSIX system.
+    Each file may take ``timeout`` seconds and each child ``memory_mb`` of address space; files over ``max_bytes`` are
+    not read. Safe to share between threads. ``entry`` names the module whose ``extract(data, name, only)`` the children
+    call. Needs a POSIX system.
     """
 
     def __init__(
@@ -66,20 +67,21 @@ class ConverterPool:
         if workers < 1 or timeout <= 0 or memory_mb < 1 or max_bytes < 1:
             raise ValueError("workers, timeout, memory_mb and max_bytes must be positive")
         self._start: Callable[[], Child] = lambda: Child(entry, timeout, memory_mb, max_bytes)
-        self._timeout = timeout
-        # One thread per child: the kernel ends a child with the thread that started it, and these last as long as the pool.
+        # One thread per child: the kernel ends a child with the thread that started it; these last as long as the pool.
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="converter")
         self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
         self._all: set[Child] = set()
         self._lock = threading.Lock()
         self._closed = False
+        # A pool that nobody closed, such as that of a Haystack node, still leaves no child behind.
+        self._finalizer = weakref.finalize(self, _dispose, self._all)
 
     def convert(self, paths: Sequence[Path], *, only: str | None = None, on_file: OnFile | None = None) -> list[Result]:
         """Gives what became of each of ``paths``, in their order.
 
-        ``only`` names the one format to take. ``on_file`` is called with each path as it is done, by the pool's threads,
-        never by two at once. Raises :class:`SettingsError` where children cannot start within their memory limit, and
-        RuntimeError once the pool is closed.
+        ``only`` names the one format to take. ``on_file`` is called with each path as it is done, by the pool's
+        threads, never by two at once. Raises :class:`SettingsError` where children cannot start within their memory
+        limit, and RuntimeError once the pool is closed.
         """
         report = _one_at_a_time(on_file)
         futures: list[Future[list[Result]]] = []
@@ -101,8 +103,7 @@ class ConverterPool:
         for child in children:
             child.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        for child in children:
-            child.dispose()
+        self._finalizer()
 
     def __enter__(self) -> ConverterPool:
         return self
@@ -118,7 +119,7 @@ class ConverterPool:
             child = self._checkout()
             try:
                 remaining = chunk[len(results) :]
-                for reply in child.convert([os.path.abspath(path) for path in remaining], only):
+                for reply in child.convert([str(path.absolute()) for path in remaining], only):
                     path = chunk[len(results)]
                     if reply.reason == "memory" and child.served > 1:
                         break  # earlier files may have filled it; a new child decides
@@ -158,6 +159,11 @@ class ConverterPool:
                 self._all.discard(child)
 
 
+def _dispose(children: set[Child]) -> None:
+    while children:
+        children.pop().dispose()
+
+
 def _result(path: Path, reply: Reply) -> Result:
     if reply.extraction is None:
         return Rejected(path, reply.reason, reply.message)
@@ -183,9 +189,7 @@ def _chunks(paths: Sequence[Path]) -> Iterator[list[Path]]:
             yield chunk
             chunk, size = [], 0
         chunk.append(path)
-        try:
+        with contextlib.suppress(OSError, ValueError):  # the child finds out why, and says so
             size += path.stat().st_size
-        except (OSError, ValueError):
-            pass  # the child finds out why, and says so
     if chunk:
         yield chunk

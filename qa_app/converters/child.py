@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from qa_app.converters.wire import Reply, WireError, frame_size, pack_request, unpack_reply
 from qa_app.errors import SettingsError
@@ -17,6 +19,13 @@ from qa_app.errors import SettingsError
 # Loading Python and one module; far beyond what a busy machine needs.
 _START_SECONDS = 60.0
 _READ = 2**20
+
+_BOOT = """
+import json, sys
+sys.path[:], *arguments = json.loads(sys.argv[1])
+from qa_app.converters.worker import serve
+serve(*arguments)
+"""
 
 
 class ChildGoneError(Exception):
@@ -39,12 +48,13 @@ class Child:
         self.usable = True
         self._timeout = timeout
         self._buffer = bytearray()
-        arguments = [entry, str(timeout), str(memory_mb), str(max_bytes), str(os.getpid())]
+        modules = [str(Path(folder).absolute()) for folder in sys.path]
+        arguments = json.dumps([modules, entry, timeout, memory_mb, max_bytes, os.getpid()])
         # A new interpreter, because a fork would copy the locks and memory of the caller's threads. It starts without
         # the caller's environment, which may hold keys, but finds modules where the caller does; in its own session no
         # Ctrl-C reaches it.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, os.pathsep.join(sys.path), *arguments],
+            [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -53,6 +63,10 @@ class Child:
             start_new_session=True,
             bufsize=0,
         )
+        assert self._process.stdout is not None
+        self._output = self._process.stdout.fileno()
+        self._readable = select.poll()
+        self._readable.register(self._output, select.POLLIN)
         try:
             self._await_start(entry, memory_mb)
         except BaseException:
@@ -61,23 +75,16 @@ class Child:
 
     def convert(self, paths: list[str], only: str | None) -> Iterator[Reply]:
         """Gives one reply per path, in order; raises :class:`ChildGoneError` for the first that gets none."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(pack_request(paths, only))
-        except OSError as error:
-            raise self._gone() from error
+        # Until every reply has been taken: what is left in the pipe would pass for the next file's.
+        self.usable = False
+        self._request(pack_request(paths, only))
         for _ in paths:
-            frame = self._receive(time.monotonic() + self._timeout)
-            try:
-                reply = unpack_reply(frame)
-            except WireError as error:
-                self.kill()
-                raise ChildGoneError("crashed", f"the converter's process sent nonsense ({error})") from error
+            reply = self._receive(time.monotonic() + self._timeout)
             self.served += 1
-            self.usable = reply.reason != "memory"
             yield reply
-            if not self.usable:
+            if reply.reason == "memory":
                 return
+        self.usable = True
 
     def kill(self) -> None:
         """Ends the process at once; a thread that waits for it gets :class:`ChildGoneError`."""
@@ -103,23 +110,32 @@ class Child:
                 f"the converter's process ({entry}) does not start within {memory_mb} MB of memory; raise that limit"
             )
 
-    def _receive(self, deadline: float) -> bytearray:
-        size = None
-        while size is None or len(self._buffer) < size:
-            size = frame_size_or_gone(self)
-            if size is None or len(self._buffer) < size:
+    def _request(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            while line:
+                line = line[self._process.stdin.write(line) or 0 :]
+        except (OSError, ValueError) as error:
+            raise self._gone() from error
+
+    def _receive(self, deadline: float) -> Reply:
+        try:
+            while (size := frame_size(self._buffer)) is None or len(self._buffer) < size:
                 self._buffer += self._read_more(deadline)
-        frame, self._buffer = self._buffer[:size], self._buffer[size:]
-        return frame
+            frame = self._buffer[:size]
+            del self._buffer[:size]
+            return unpack_reply(frame)
+        except WireError as error:
+            self.kill()
+            raise ChildGoneError("crashed", f"the converter's process sent nonsense ({error})") from error
 
     def _read_more(self, deadline: float) -> bytes:
-        assert self._process.stdout is not None
-        readable = select.poll()
-        readable.register(self._process.stdout, select.POLLIN)
-        if not readable.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        if not self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000):
             self.kill()
-            raise ChildGoneError("timeout", f"conversion took longer than {self._timeout:g} s; split the file or raise it")
-        more = os.read(self._process.stdout.fileno(), _READ)
+            raise ChildGoneError(
+                "timeout", f"conversion took longer than {self._timeout:g} s; split the file or raise the limit"
+            )
+        more = os.read(self._output, _READ)
         if not more:
             raise self._gone()
         return more
@@ -130,5 +146,5 @@ class Child:
         code = self._process.wait()
         if code == -signal.SIGXCPU:
             return ChildGoneError("timeout", f"conversion used more than {self._timeout:g} s of processor time")
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
         return ChildGoneError("crashed", f"the converter's process ended unexpectedly on this file ({how})")

@@ -80,10 +80,16 @@ class Flow:
         """Puts a list mark before whatever is written next; an empty one takes it back."""
         self._mark = mark
 
-    def row(self) -> None:
-        """Begins or ends a table row."""
+    def begin_row(self) -> None:
+        """Begins a table row."""
         self._cells = 0
         self.block(1)
+
+    def end_row(self) -> None:
+        """Ends a table row; the next one follows without an empty line, whatever was in the last cell."""
+        self._cells = 0
+        self._space = False
+        self._gap = 1 if self._length else 0
 
     def next_cell(self, row_start: int) -> None:
         """Begins another cell of the row that began at ``row_start``."""
@@ -99,7 +105,7 @@ class Flow:
 
     def open_heading(self, level: int) -> None:
         """Makes what is written until :meth:`close_heading` a heading."""
-        self._heading = (level, len(self._parts))
+        self._heading = (level, 0)
         self._heading_start = -1
 
     def close_heading(self) -> None:
@@ -137,6 +143,7 @@ class Flow:
             self._append(self._mark)
             self._mark = ""
         if self._heading is not None and self._heading_start < 0 and piece.strip():
+            self._heading = (self._heading[0], len(self._parts))
             self._heading_start = self._length + len(piece) - len(piece.lstrip())
         self._append(piece)
         self._page_has_text = True

@@ -30,7 +30,13 @@ _CANDIDATES = (
 _LATIN_PAGES = frozenset({"cp1250", "cp1252", "cp1254"})
 
 # Languages whose code page shares nearly all its letters with cp1252, so that only the language tells them apart.
-_PAGE_OF_LANGUAGE = {"Turkish": "cp1254", "Hungarian": "cp1250", "Polish": "cp1250", "Czech": "cp1250", "Slovak": "cp1250"}
+_PAGE_OF_LANGUAGE = {
+    "Turkish": "cp1254",
+    "Hungarian": "cp1250",
+    "Polish": "cp1250",
+    "Czech": "cp1250",
+    "Slovak": "cp1250",
+}
 
 _WESTERN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽžŸðþýÐÞÝ") | frozenset(
     "€‚„…‰‹›‘’“”•–—™\xa0¡¢£¥§©ª«®°±²³µ¶·º»¼½¾¿×÷´¨"
@@ -51,7 +57,7 @@ def decode(data: bytes) -> tuple[str, str]:
         except UnicodeDecodeError as error:
             raise FileRejectedError(
                 "encoding",
-                f"the bytes are not valid {encoding.upper()} at byte {error.start} ({error.reason}); save the file as UTF-8",
+                f"the bytes are not {encoding.upper()} from byte {error.start} on ({error.reason}); save it as UTF-8",
             ) from error
     if b"\x1b$" in data or b"\x1b(" in data:
         try:
@@ -82,9 +88,10 @@ def zero_byte_encoding(data: bytes) -> str | None:
     quarter = len(sample) / 4
     if len(sample) >= 8:
         zeros = [sample[lane::4].count(0) for lane in range(4)]
-        if zeros[2] == zeros[3] == quarter and zeros[0] == 0:
+        # The highest byte of a character is always zero, the next one for all but emoji and rare signs.
+        if zeros[3] == quarter and zeros[2] * 2 > quarter > zeros[0] and _plausible(sample, "utf-32-le"):
             return "utf-32-le"
-        if zeros[0] == zeros[1] == quarter and zeros[3] == 0:
+        if zeros[0] == quarter and zeros[1] * 2 > quarter > zeros[3] and _plausible(sample, "utf-32-be"):
             return "utf-32-be"
     big = little = 0
     for at in range(0, len(sample) - 1, 2):
@@ -119,7 +126,8 @@ def _refuse_surrogates(data: bytes) -> None:
     except UnicodeDecodeError:
         return
     raise FileRejectedError(
-        "encoding", "the UTF-8 text holds halves of surrogate pairs, which are no characters; save the file as UTF-8 again"
+        "encoding",
+        "the text holds halves of surrogate pairs, which are no characters; save the file as UTF-8 again",
     )
 
 
@@ -189,7 +197,7 @@ def _telling_lines(data: bytes) -> bytes:
 
 
 def _western(sample: bytes) -> tuple[float, bool]:
-    """Gives the share of letters beyond ASCII in ``sample`` read as cp1252, and whether it reads like a Western text."""
+    """Reads ``sample`` as cp1252: gives the share of letters beyond ASCII, and whether it looks like a Western text."""
     try:
         text = sample.decode("cp1252")
     except UnicodeDecodeError:

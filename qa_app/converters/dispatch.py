@@ -28,7 +28,7 @@ def extract(data: bytes, name: str, only: str | None = None) -> Extraction:
     if only is not None and found.name != only:
         # Markdown is text and text is Markdown: there the caller knows better than the suffix.
         if {found.name, only} != {TEXT.name, MARKDOWN.name}:
-            raise FileRejectedError("unsupported_type", f"this is a {found.name} file; only {only} files are taken here")
+            raise FileRejectedError("unsupported_type", f"this is a {found.name} file; only {only} is taken here")
         found = FORMATS[only]
     extraction: Extraction = import_module(found.module).extract(data)
     _check(extraction)

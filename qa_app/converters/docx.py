@@ -22,7 +22,8 @@ from qa_app.errors import FileRejectedError
 
 # Formatting, deleted and moved text, field codes, readings above ideographs, and the copy of a drawing for old readers.
 _SKIPPED = frozenset(
-    "pPr rPr sectPr tblPr tblGrid trPr tcPr sdtPr del moveFrom delText delInstrText instrText rt Fallback".split()
+    {"pPr", "rPr", "sectPr", "tblPr", "tblGrid", "trPr", "tcPr", "sdtPr", "rt", "Fallback"}
+    | {"del", "moveFrom", "delText", "delInstrText", "instrText"}
 )
 _DECLARATIONS = re.compile(b"<!(?:DOCTYPE|ENTITY)")
 _XML_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)")
@@ -31,8 +32,8 @@ _XML_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9.
 def extract(data: bytes) -> Extraction:
     """Gives the text of ``data``; pages are where Word last put them, if it said so.
 
-    Raises :class:`FileRejectedError`: ``corrupt``, ``encrypted``, ``archive_limit``, ``forbidden_content``, ``too_deep``,
-    ``too_large``.
+    Raises :class:`FileRejectedError`: ``corrupt``, ``encrypted``, ``archive_limit``, ``forbidden_content``,
+    ``too_deep``, ``too_large``.
     """
     archive = Archive(data)
     main = word_document(archive.names)
@@ -88,7 +89,9 @@ def _refuse_declarations(data: bytes, name: str) -> None:
     if not data.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<"):
         raise FileRejectedError("corrupt", f"{name} inside the file is not XML")
     if _DECLARATIONS.search(data):
-        raise FileRejectedError("forbidden_content", f"{name} inside the file declares entities, which are never expanded")
+        raise FileRejectedError(
+            "forbidden_content", f"{name} inside the file declares entities; they are never expanded"
+        )
 
 
 def _meta(core: Any | None) -> Meta:
@@ -198,12 +201,12 @@ class _Walk:
         self.flow.block(1 if in_list or self._rows else 2)
 
     def _begin_row(self, _: Any) -> None:
-        self.flow.row()
+        self.flow.begin_row()
         self._rows.append(self.flow.length)
         self._cells.append(0)
 
     def _end_row(self, _: Any) -> None:
-        self.flow.row()
+        self.flow.end_row()
         self._rows.pop()
         self._cells.pop()
 

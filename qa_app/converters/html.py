@@ -19,19 +19,21 @@ _AROUND = frozenset({"nav", "footer", "aside"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _PARAGRAPHS = frozenset({"p", "blockquote", "pre", "table", "figure", "hr", "section", "article", "dl", *_HEADINGS})
 _LINES = frozenset(
-    "address body caption center dd details dialog div dt fieldset figcaption footer form header hgroup html legend li "
-    "main menu nav aside option search summary tbody tfoot thead title ul ol".split()
+    {"address", "body", "caption", "center", "dd", "details", "dialog", "div", "dt", "fieldset", "figcaption", "footer"}
+    | {"form", "header", "hgroup", "legend", "li", "main", "menu", "nav", "aside", "ol", "option", "search", "summary"}
+    | {"tbody", "tfoot", "thead", "ul"}
 )
 
 _CHARSET = re.compile(rb"<meta\s[^>]{0,500}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.+-]{2,40})", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 # Where a page must declare its encoding, and some room for those that are late.
 _CHARSET_WITHIN = 4096
 # Python also registers codecs that unpack or execute; only those that are encodings of the web may be named by a file.
 _WEB_CODECS = frozenset(
-    "ascii big5 big5hkscs cp866 cp874 cp932 cp949 euc_jp euc_kr gb18030 gb2312 gbk iso2022_jp koi8-r koi8-u mac-roman "
-    "shift_jis utf-8 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859-1 iso8859-2 iso8859-3 "
-    "iso8859-4 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-9 iso8859-10 iso8859-13 iso8859-14 iso8859-15 "
-    "iso8859-16".split()
+    {"big5", "big5hkscs", "cp866", "cp874", "cp932", "cp949", "euc_jp", "euc_kr", "gb18030", "iso2022_jp", "shift_jis"}
+    | {"koi8-r", "koi8-u", "mac-roman", "utf-8"}
+    | {f"cp{page}" for page in range(1250, 1259)}
+    | {f"iso8859-{part}" for part in range(2, 17)}
 )
 # What pages call by the first name is in practice the second, which holds it.
 _REALLY = {"ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030", "gbk": "gb18030"}
@@ -98,7 +100,9 @@ def _parse(source: str) -> Any:
     except etree.XMLSyntaxError:
         root = None
     except UnicodeEncodeError as error:
-        raise FileRejectedError("encoding", "the page holds halves of surrogate pairs, which are no characters") from error
+        raise FileRejectedError(
+            "encoding", "the page holds halves of surrogate pairs; they are no characters"
+        ) from error
     for entry in parser.error_log:
         # Everything else libxml2 mends; at its limits it drops the rest, which must not go unnoticed.
         if entry.level == etree.ErrorLevels.FATAL:
@@ -118,7 +122,9 @@ def _meta(root: Any) -> Meta:
             content = element.get("content") or ""
             if name in {"author", "description"}:
                 found.setdefault(name, content)
-            elif name in {"date", "article:published_time", "dcterms.created"} and re.match(r"\d{4}-\d\d-\d\d", content):
+            elif name in {"date", "article:published_time", "dcterms.created"} and re.match(
+                r"\d{4}-\d\d-\d\d", content
+            ):
                 found.setdefault("created", content[:10])
     return bounded(found)
 
@@ -134,7 +140,7 @@ def _content(root: Any) -> tuple[Any, frozenset[str]]:
 
 
 def _walk(top: Any, silent: frozenset[str], flow: Flow) -> None:
-    """Writes the text below ``top`` to ``flow``; without recursion, since pages may be nested as deep as the parser allows."""
+    """Writes the text below ``top`` to ``flow``; without recursion, since pages may be nested hundreds deep."""
     rows: list[int] = []
     cells: list[int] = []
     preformatted = 0
@@ -166,7 +172,7 @@ def _begin(tag: str, flow: Flow, rows: list[int], cells: list[int]) -> None:
     if tag == "br":
         flow.line_break()
     elif tag == "tr":
-        flow.row()
+        flow.begin_row()
         rows.append(flow.length)
         cells.append(0)
     elif tag in {"td", "th"}:
@@ -182,7 +188,7 @@ def _begin(tag: str, flow: Flow, rows: list[int], cells: list[int]) -> None:
 
 def _end(tag: str, flow: Flow, rows: list[int], cells: list[int]) -> None:
     if tag == "tr":
-        flow.row()
+        flow.end_row()
         rows.pop()
         cells.pop()
     else:

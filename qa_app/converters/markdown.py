@@ -71,9 +71,11 @@ def _compose(tokens: Sequence[Token], flow: Flow) -> None:
                 # Steps are referred to by their number; bullets carry nothing.
                 flow.start_line(f"{numbers[-1]}. ")
                 numbers[-1] += 1
-        elif kind in {"tr_open", "tr_close"}:
-            flow.row()
+        elif kind == "tr_open":
+            flow.begin_row()
             row_start, cells = flow.length, 0
+        elif kind == "tr_close":
+            flow.end_row()
         elif kind in {"th_open", "td_open"}:
             if cells:
                 flow.next_cell(row_start)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import datetime
 import io
+import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pypdf import PdfReader
-from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError, PyPdfError, WrongPasswordError
+from pypdf.errors import (
+    DependencyError,
+    FileNotDecryptedError,
+    LimitReachedError,
+    PdfReadError,
+    PyPdfError,
+    WrongPasswordError,
+)
 
 from qa_app.converters.extraction import Extraction, Heading, Meta, bounded, heading_title, normalise
 from qa_app.converters.registry import PDF
@@ -27,20 +36,23 @@ _END_MARK, _END_MARK_WITHIN = b"%%EOF", 2048
 def extract(data: bytes) -> Extraction:
     """Gives the text of ``data``; ``meta["partial"]`` is True where pages could not be read or the file is cut off.
 
-    Raises :class:`FileRejectedError`: ``encrypted``, ``corrupt``, ``too_large`` (pages), ``archive_limit``, ``too_deep``.
+    Raises :class:`FileRejectedError`: ``encrypted``, ``corrupt``, ``too_large`` (pages), ``archive_limit``,
+    ``too_deep``.
     """
     reader = _open(data)
     pages = _pages(reader)
     texts: list[str] = []
     failures: list[Exception] = []
-    for page in pages:
-        try:
-            texts.append(_clean(page.extract_text()))
-        except (MemoryError, KeyboardInterrupt):
-            raise
-        except Exception as error:  # noqa: BLE001 - broken pages surface as any exception; the others are still good
-            failures.append(error)
-            texts.append("")
+    with _damaged_streams() as damaged:
+        for page in pages:
+            try:
+                texts.append(_clean(page.extract_text()))
+            except (MemoryError, KeyboardInterrupt):
+                raise
+            except Exception as error:  # noqa: BLE001 - broken pages surface as anything; the others are still good
+                failures.append(error)
+                texts.append("")
+    failures.extend(PdfReadError(complaint) for complaint in damaged)
     if failures and not any(texts):
         raise _rejection(failures[0])
     starts = []
@@ -58,6 +70,20 @@ def extract(data: bytes) -> Extraction:
         headings=tuple(_headings(reader, texts, starts)),
         meta=meta,
     )
+
+
+@contextmanager
+def _damaged_streams() -> Iterator[list[str]]:
+    """Collects what pypdf only logs: that it went on with a stream it could not unpack."""
+    complaints: list[str] = []
+    collector = logging.Handler(logging.WARNING)
+    collector.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("pypdf.filters")
+    logger.addHandler(collector)
+    try:
+        yield complaints
+    finally:
+        logger.removeHandler(collector)
 
 
 def _open(data: bytes) -> PdfReader:
@@ -148,7 +174,7 @@ def _titled(title: str) -> re.Pattern[str]:
 
 def _bookmarks(reader: PdfReader) -> Iterator[tuple[int, Any]]:
     """Walks the nested lists of bookmarks without recursion."""
-    stack = [iter(reader.outline)]
+    stack: list[Iterator[Any]] = [iter(reader.outline)]
     for _ in range(MAX_BOOKMARKS):
         while stack:
             item = next(stack[-1], None)

@@ -43,6 +43,13 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # How that container spells the name of the stream an encrypted Office file is kept in.
 _OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
+#: Folders in a ZIP container that tell what it is.
+_PACKED_KINDS = {
+    "xl": "an Excel workbook",
+    "ppt": "a PowerPoint presentation",
+    "META-INF": "a Java, EPUB or OpenDocument file",
+}
+
 # Escape is not among them: it marks colours in logs and character sets in Japanese mail.
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\v\f\r\x1b"))
 
@@ -68,7 +75,7 @@ def sniff(data: bytes, name: str) -> Format:
             raise FileRejectedError("encrypted", "this Office file needs a password; save it without one")
         raise FileRejectedError(
             "unsupported_type",
-            f"this is an Office file of the old kind (.doc, .xls, .ppt), or one with a password; save it as .docx; {TAKEN}",
+            f"this is an old Office file (.doc, .xls, .ppt) or one with a password; save it as .docx; {TAKEN}",
         )
     kind = _kind(data)
     if kind is not None:
@@ -89,8 +96,7 @@ def _packed(data: bytes) -> Format:
     if word_document(names):
         return DOCX
     first = {name.partition("/")[0] for name in names}
-    kinds = {"xl": "an Excel workbook", "ppt": "a PowerPoint presentation", "META-INF": "a Java, EPUB or OpenDocument file"}
-    kind = next((what for folder, what in kinds.items() if folder in first), "a ZIP archive")
+    kind = next((what for folder, what in _PACKED_KINDS.items() if folder in first), "a ZIP archive")
     raise FileRejectedError("unsupported_type", f"this is {kind}; {TAKEN}")
 
 
@@ -123,7 +129,9 @@ def _binary(data: bytes) -> bool:
 
 
 def _text_format(data: bytes, name: str) -> Format:
-    head = data[:_HEAD].decode(marked_encoding(data) or zero_byte_encoding(data) or "latin-1", "ignore").lstrip("\ufeff")
+    head = (
+        data[:_HEAD].decode(marked_encoding(data) or zero_byte_encoding(data) or "latin-1", "ignore").lstrip("\ufeff")
+    )
     if _HTML_START.match(head):
         return HTML
     if name.endswith(HTML.suffixes) and _TAG.search(head):

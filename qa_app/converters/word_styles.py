@@ -11,7 +11,7 @@ _MAX_CHAIN = 20
 
 
 class HeadingLevels:
-    """Looks up the heading level of a paragraph by its own outline level, its style, and the styles that is based on."""
+    """Looks up the heading level of a paragraph: its own, else its style's, else that of the style below."""
 
     def __init__(self, styles: Any | None) -> None:
         self._levels: dict[str, int | None] = {}

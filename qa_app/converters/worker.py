@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib
-import logging
 import os
 import resource
 import signal
@@ -46,7 +45,6 @@ def serve(entry: str, timeout: float, memory_mb: int, max_bytes: int, parent: in
     requests, replies = sys.stdin.buffer, sys.stdout.fileno()
     _die_with(parent)
     _limit(memory_mb)
-    logging.disable()  # parsers grumble about damaged files; the reason in the reply says it once
     extract: Extract = importlib.import_module(entry).extract
     _send(replies, b"+")
     for line in requests:
@@ -70,7 +68,9 @@ def _convert(path: str, only: str | None, extract: Extract, max_bytes: int) -> R
     except RecursionError:
         return Reply(reason="too_deep", message="the content is nested too deeply")
     except Exception as error:  # noqa: BLE001 - a defect of ours or of a parser costs this file alone
-        return Reply(reason="crashed", message=f"the converter failed on this file ({type(error).__name__}: {error})"[:500])
+        return Reply(
+            reason="crashed", message=f"the converter failed on this file ({type(error).__name__}: {error})"[:500]
+        )
     digest = hashlib.sha256(data).hexdigest()
     return Reply(extraction, digest, found.st_size, found.st_mtime_ns)
 
@@ -85,7 +85,9 @@ def _read(path: str, max_bytes: int) -> tuple[bytes, os.stat_result]:
         # Without blocking, a pipe that nobody writes to opens at once, and is then refused.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
-        reason, message = _OPEN_FAILURES.get(error.errno or 0, ("permission", f"the file cannot be opened ({error.strerror})"))
+        reason, message = _OPEN_FAILURES.get(
+            error.errno or 0, ("permission", f"the file cannot be opened ({error.strerror})")
+        )
         raise FileRejectedError(reason, message) from error
     except ValueError as error:
         raise FileRejectedError("name", "the file's name holds a zero byte") from error
@@ -148,14 +150,10 @@ def _allow_processor_time(timeout: float) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Has the kernel end this process with the thread that started it, where it can; elsewhere the end of input does."""
+    """Has the kernel end this process with the thread that started it; where it cannot, the end of input has to do."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("the pool is gone")
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

@@ -54,9 +54,7 @@ def split(text: str, words: int, overlap: int, headings: Sequence[int] = ()) -> 
     return passages
 
 
-def _section(
-    text: str, sentences: list[_Sentence], words: int, overlap: int, headings: Sequence[int]
-) -> list[Passage]:
+def _section(text: str, sentences: list[_Sentence], words: int, overlap: int, headings: Sequence[int]) -> list[Passage]:
     passages: list[Passage] = []
     first = 0
     while first < len(sentences):

@@ -13,7 +13,17 @@ from haystack.schema import Document
 from qa_app.splitting.passages import split
 
 #: What describes the whole file and is not repeated in every passage.
-_FILE_ONLY = ("page_starts", "headings", "size", "mtime_ns", "encoding", "version", "source", "ingested_at", "passages")
+_FILE_ONLY = (
+    "page_starts",
+    "headings",
+    "size",
+    "mtime_ns",
+    "encoding",
+    "version",
+    "source",
+    "fingerprint",
+    "ingested_at",
+)
 
 
 def passage_id(file_id: str, start: int, content: str) -> str:
@@ -44,7 +54,8 @@ class PassageSplitter(BasePreProcessor):
         ]
 
     def run(self, documents: Any) -> tuple[dict[str, Any], str]:
-        return {"documents": self.process(documents)}, "output_1"
+        """The passages as ``documents``, and the whole ``files`` beside them."""
+        return {"documents": self.process(documents), "files": documents}, "output_1"
 
     def run_batch(self, documents: Any) -> tuple[dict[str, Any], str]:
         if documents and isinstance(documents[0], list):
@@ -78,6 +89,8 @@ class PassageSplitter(BasePreProcessor):
                 meta["heading"] = headings[passage.heading][2]
             content = text[passage.start : passage.end]
             result.append(
-                Document(content=content, content_type="text", id=passage_id(file_id, passage.start, content), meta=meta)
+                Document(
+                    content=content, content_type="text", id=passage_id(file_id, passage.start, content), meta=meta
+                )
             )
         return result

@@ -29,7 +29,9 @@ def check_key(key: object) -> str:
     if not isinstance(key, str) or not key:
         raise InvalidRequestError(f"metadata key {key!r} is not a non-empty text")
     if key.startswith("$") or any(c == '"' or c == "\\" or ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in key):
-        raise InvalidRequestError(f"metadata key {key[:80]!r} begins with $ or holds a quote, backslash or control character")
+        raise InvalidRequestError(
+            f"metadata key {key[:80]!r} begins with $ or holds a quote, backslash or control character"
+        )
     if len(key.encode()) > MAX_KEY_BYTES:
         raise InvalidRequestError(f"metadata key {key[:40]!r}... is over {MAX_KEY_BYTES} bytes")
     return key

@@ -68,7 +68,11 @@ class PassageStore(KeywordDocumentStore):
     def close(self) -> None:
         """Lets go of files and connections; the store is not used afterwards."""
 
-    def finish_writing(self, index: str | None = None) -> None:  # noqa: B027 - nothing to do is the usual case
+    @abstractmethod
+    def problem(self) -> str | None:
+        """What is wrong with the stored data and what to do about it, looked for thoroughly; None where all is well."""
+
+    def finish_writing(self, index: str | None = None) -> None:
         """Makes all that was written searchable; to be called once after the last of many writes."""
 
     # -- documents, as Haystack has them -----------------------------------------------------------------------------
@@ -157,7 +161,9 @@ class PassageStore(KeywordDocumentStore):
             if document.content_type != "text" or not isinstance(document.content, str):
                 raise InvalidRequestError(f"document {document.id} is a {document.content_type}; this store keeps text")
             if document.embedding is not None:
-                raise InvalidRequestError(f"document {document.id} has an embedding; this store searches by words alone")
+                raise InvalidRequestError(
+                    f"document {document.id} has an embedding; this store searches by words alone"
+                )
             check_text(document.content, f"document {document.id}")
             checked(document.meta)
             if document.id in by_id and mode == "fail":
@@ -205,3 +211,19 @@ def check_top_k(top_k: object) -> int:
 def scaled(score: float) -> float:
     """A BM25 score brought between 0 and 1 as Haystack does it: the logistic function of an eighth of it."""
     return 1 / (1 + math.exp(-score / 8))
+
+
+def label_fields(label: Label) -> dict[str, Any]:
+    """What labels can be filtered by: their own fields and their metadata."""
+    fields = {
+        "id": label.id,
+        "query": label.query,
+        "origin": label.origin,
+        "is_correct_answer": label.is_correct_answer,
+        "is_correct_document": label.is_correct_document,
+        "pipeline_id": label.pipeline_id,
+        "created_at": label.created_at,
+        "updated_at": label.updated_at,
+        "document_id": label.document.id,
+    }
+    return {**(label.meta or {}), **{key: value for key, value in fields.items() if value is not None}}

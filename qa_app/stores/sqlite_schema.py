@@ -63,7 +63,9 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         text = str(error)
         if "locked" in text or "busy" in text:
-            raise StoreUnavailableError(f"{path} is held by another process for over {BUSY_SECONDS:.0f} s; try again") from error
+            raise StoreUnavailableError(
+                f"{path} is held by another process for over {BUSY_SECONDS:.0f} s; try again"
+            ) from error
         if "disk is full" in text or "readonly" in text or "disk I/O" in text:
             raise StoreFullError(f"{path} cannot be written ({text}); free space or mend its permissions") from error
         if "unable to open" in text:
@@ -108,7 +110,9 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     if application != APPLICATION_ID:
         raise SettingsError(f"{path} is another program's database; choose another data_dir")
     if version > SCHEMA_VERSION:
-        raise StoreError(f"{path} was written by a newer qa_app (schema {version}, this one knows {SCHEMA_VERSION}); upgrade")
+        raise StoreError(
+            f"{path} was written by a newer qa_app (schema {version}, this one knows {SCHEMA_VERSION}); upgrade"
+        )
 
 
 @contextmanager

@@ -11,8 +11,14 @@ from qa_app.errors import InvalidRequestError, NotFoundError
 from qa_app.stores.passage_store import PassageStore
 
 RIVERS = [
-    Document(id="1", content="The Rhône runs through Lyon and Avignon.", meta={"lang": "en", "year": 2020, "tags": ["a", "b"]}),
-    Document(id="2", content="The Loire is the longest river of France.", meta={"lang": "en", "year": 2021, "open": True}),
+    Document(
+        id="1",
+        content="The Rhône runs through Lyon and Avignon.",
+        meta={"lang": "en", "year": 2020, "tags": ["a", "b"]},
+    ),
+    Document(
+        id="2", content="The Loire is the longest river of France.", meta={"lang": "en", "year": 2021, "open": True}
+    ),
     Document(id="3", content="Die Elbe fließt durch Hamburg.", meta={"lang": "de", "year": 2019.5, "tags": ["b"]}),
     Document(id="4", content="The Thames passes Oxford, Reading and London.", meta={"year": "2020", "open": False}),
 ]
@@ -71,7 +77,16 @@ def test_overwrite_skip_and_fail(rivers: PassageStore) -> None:
 
 def test_metadata_never_touch_content(store: PassageStore) -> None:
     """Metadata keys named like a document's own fields stay metadata."""
-    hostile = {"content": "fake", "content_type": "table", "id": "other", "score": 7, "embedding": [1], "a.b": 1, "a": 2, "_id": "x"}
+    hostile = {
+        "content": "fake",
+        "content_type": "table",
+        "id": "other",
+        "score": 7,
+        "embedding": [1],
+        "a.b": 1,
+        "a": 2,
+        "_id": "x",
+    }
     store.write_documents([Document(id="1", content="the true words", meta=hostile)])
     found = store.get_document_by_id("1")
     assert found is not None
@@ -152,7 +167,12 @@ def test_filters(rivers: PassageStore, filters: dict[str, object], expected: str
 )
 def test_what_is_not_in_the_filter_language_is_an_error(rivers: PassageStore, filters: object) -> None:
     """An unknown operator, an empty clause or a wrong value is refused everywhere and never matches everything."""
-    for call in (rivers.get_all_documents, rivers.get_document_count, rivers.delete_documents, rivers.delete_all_documents):
+    for call in (
+        rivers.get_all_documents,
+        rivers.get_document_count,
+        rivers.delete_documents,
+        rivers.delete_all_documents,
+    ):
         with pytest.raises(InvalidRequestError):
             call(filters=filters)
     with pytest.raises(InvalidRequestError):
@@ -195,7 +215,10 @@ def test_every_word_must_match_when_asked(rivers: PassageStore) -> None:
     assert ids(rivers.query("longest river", all_terms_must_match=True)) == {"2"}
 
 
-@pytest.mark.parametrize("query", ["", " ", "?!", "the", '"', "a OR b*", "NEAR(x)", "content:x", "💥", "x" * 5000, "${query}", "{{7*7}}", "\u202e"])
+@pytest.mark.parametrize(
+    "query",
+    ["", " ", "?!", "the", '"', "a OR b*", "NEAR(x)", "content:x", "💥", "x" * 5000, "${query}", "{{7*7}}", "\u202e"],
+)
 def test_any_text_is_a_question(rivers: PassageStore, query: str) -> None:
     """No text, however odd, is read as a search syntax or fails."""
     assert isinstance(rivers.query(query), list)
@@ -270,6 +293,7 @@ def test_metadata_can_be_changed(rivers: PassageStore) -> None:
 
 def test_values_of_a_metadata_field_are_counted(rivers: PassageStore) -> None:
     """Facets count every value of a field, by type, narrowed by query and filter."""
+
     def values(**how: object) -> list[tuple[object, int]]:
         return [(v["value"], v["count"]) for v in rivers.get_metadata_values_by_key(**how)]
 
@@ -313,7 +337,17 @@ def test_nested_metadata_are_kept(store: PassageStore) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["naïve café e\u0301", "日本語のテキスト", "العربية \u202e mixed", "👨‍👩‍👧 family\u200d", "a\x00b", "\ufeffbom", "tabs\tand\r\nlines\x0c", "𝒳 math", "İstanbul ı"],
+    [
+        "naïve café e\u0301",
+        "日本語のテキスト",
+        "العربية \u202e mixed",
+        "👨‍👩‍👧 family\u200d",
+        "a\x00b",
+        "\ufeffbom",
+        "tabs\tand\r\nlines\x0c",
+        "𝒳 math",
+        "İstanbul ı",
+    ],
 )
 def test_odd_unicode_survives(store: PassageStore, text: str) -> None:
     """Every text comes back code point by code point, in content, metadata and names of indexes' fields."""

@@ -159,7 +159,9 @@ def label(id: str, **changes: object) -> Label:
     fields: dict[str, object] = {
         "query": "Which river crosses Lyon?",
         "document": Document(id="d", content="The Rhône runs through Lyon.", meta={"name": "lyon.txt"}),
-        "answer": Answer(answer="Rhône", score=0.9, context="The Rhône runs", offsets_in_document=[Span(4, 9)], document_ids=["d"]),
+        "answer": Answer(
+            answer="Rhône", score=0.9, context="The Rhône runs", offsets_in_document=[Span(4, 9)], document_ids=["d"]
+        ),
         "is_correct_answer": True,
         "is_correct_document": True,
         "origin": "user-feedback",

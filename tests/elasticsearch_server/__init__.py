@@ -24,7 +24,16 @@ from types import TracebackType
 
 from .build import VERSION, BuildError, build, classes, jars, java_home, missing
 
-__all__ = ["VERSION", "BuildError", "Node", "ServerError", "missing", "start_cluster", "start_node"]
+__all__ = [
+    "QUICK_FAULT_DETECTION",
+    "VERSION",
+    "BuildError",
+    "Node",
+    "ServerError",
+    "missing",
+    "start_cluster",
+    "start_node",
+]
 
 _LOGGING = Path(__file__).resolve().with_name("log4j2.properties")
 _READY_SECONDS = 120
@@ -36,6 +45,15 @@ _DEFAULTS = {
     "cluster.name": "qa-tests",
     # How full this machine's disk happens to be must not decide whether a test passes.
     "cluster.routing.allocation.disk.threshold_enabled": "false",
+}
+#: For ``settings``: a silent node is given up within seconds; by default a paused master is replaced after a minute.
+QUICK_FAULT_DETECTION = {
+    "cluster.fault_detection.leader_check.timeout": "1s",
+    "cluster.fault_detection.leader_check.retry_count": "2",
+    "cluster.fault_detection.follower_check.timeout": "1s",
+    "cluster.fault_detection.follower_check.retry_count": "2",
+    "cluster.publish.timeout": "3s",
+    "cluster.follower_lag.timeout": "3s",
 }
 # Out of our process group, so that Ctrl-C reaches the tests and not the servers; and in a group of its own in the same
 # session, because the kernel wakes the stopped members of a group that loses its last link to the session: a paused

@@ -1,0 +1,160 @@
+"""The composition root: settings in, ready services out; the only place that constructs them.
+
+Everything is imported and opened when it is asked for: a store costs milliseconds (SQLite) or a round trip
+(Elasticsearch), the reader seconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qa_app.errors import ConflictError, StoreUnavailableError
+from qa_app.settings import Settings
+
+if TYPE_CHECKING:
+    from haystack import Pipeline
+
+    from qa_app.pipelines.ingestion import Ingestion
+    from qa_app.pipelines.report import FileResult
+    from qa_app.pipelines.walking import Walk
+    from qa_app.reading.reader import PassageReader
+    from qa_app.stores.passage_store import PassageStore
+
+
+def label_index(index: str) -> str:
+    """The index of the labels that belong to an index of documents."""
+    return f"{index}-labels"
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[PassageStore]:
+    """The store that the settings choose, closed at the end. Raises StoreError and SettingsError."""
+    store: PassageStore
+    if settings.store == "sqlite":
+        from qa_app.stores.sqlite import SQLiteDocumentStore
+
+        store = SQLiteDocumentStore(
+            path=str(database_path(settings)), index=settings.index, label_index=label_index(settings.index)
+        )
+    else:
+        from qa_app.stores.elasticsearch import ElasticsearchDocumentStore
+
+        store = ElasticsearchDocumentStore(
+            url=settings.elasticsearch_url,
+            username=settings.elasticsearch_username,
+            password=settings.elasticsearch_password,
+            api_key=settings.elasticsearch_api_key,
+            ca_certs=settings.elasticsearch_ca_certs,
+            index=settings.index,
+            label_index=label_index(settings.index),
+            shards=settings.elasticsearch_shards,
+            replicas=settings.elasticsearch_replicas,
+            timeout=settings.elasticsearch_timeout,
+            wait=settings.elasticsearch_wait,
+        )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def database_path(settings: Settings) -> Path:
+    """Where the embedded store lives."""
+    return settings.data_path / "store.sqlite"
+
+
+def open_reader(settings: Settings) -> PassageReader:
+    """The reader, loaded. Raises ModelError."""
+    from qa_app.reading.reader import PassageReader
+
+    return PassageReader(
+        model=settings.reader_model,
+        engine=settings.reader_engine,
+        top_k=settings.reader_top_k,
+        context_window_size=settings.reader_context,
+    )
+
+
+def build_answering(settings: Settings, store: PassageStore, reader: PassageReader) -> Pipeline:
+    """The pipeline from a question to answers."""
+    from qa_app.pipelines.answering import answering_pipeline
+
+    return answering_pipeline(store, reader, passages=settings.retriever_top_k)
+
+
+@contextmanager
+def open_indexing(settings: Settings, store: PassageStore) -> Iterator[Pipeline]:
+    """The pipeline from files to the store; its converting processes end with the block."""
+    from qa_app.converters.nodes import FileConverter
+    from qa_app.pipelines.indexing import indexing_pipeline
+    from qa_app.splitting.splitter import PassageSplitter
+
+    converter = FileConverter(
+        workers=settings.ingest_workers,
+        timeout=settings.ingest_timeout,
+        memory_mb=settings.ingest_memory_mb,
+        max_file_mb=settings.ingest_max_file_mb,
+    )
+    splitter = PassageSplitter(words=settings.passage_words, overlap=settings.passage_overlap)
+    try:
+        yield indexing_pipeline(converter, splitter, store)
+    finally:
+        converter.close()
+
+
+@contextmanager
+def open_ingestion(
+    settings: Settings,
+    store: PassageStore,
+    *,
+    meta: Mapping[str, Any],
+    walk: Walk,
+    prune: bool,
+    on_done: Callable[[FileResult], None],
+) -> Iterator[Ingestion]:
+    """An ingestion, ready to run; one at a time for an embedded index. Raises ConflictError."""
+    from qa_app.pipelines.ingestion import Ingestion
+
+    with _alone(settings), open_indexing(settings, store) as pipeline:
+        yield Ingestion(
+            pipeline=pipeline,
+            store=store,
+            fingerprint=f"{settings.passage_words} {settings.passage_overlap}",
+            index=settings.index,
+            meta=meta,
+            walk=walk,
+            prune=prune,
+            on_done=on_done,
+        )
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Keeps a second ingestion of the data folder out; the system lets go of the lock however this process ends."""
+    if settings.store != "sqlite":
+        yield  # Elasticsearch's records tell writers on any machine apart.
+        return
+    path = settings.data_path / "ingest.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise StoreUnavailableError(f"{path} cannot be written: {error.strerror}; choose another data_dir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ConflictError(
+                f"another ingestion (process {file.read().strip() or 'unknown'}) is writing to {settings.data_path}; "
+                "wait until it is done"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

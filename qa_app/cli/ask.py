@@ -1,0 +1,152 @@
+"""``qa-app ask``: a question, the answers in their sentences, and where they stand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qa_app.cli.ingest import IndexOption, JsonOption
+from qa_app.cli.output import console, print_json, quiet_libraries, say, shown
+from qa_app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from haystack.schema import Answer, Document
+    from rich.console import Console
+    from rich.text import Text
+
+    from qa_app.settings import Settings
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotes.", show_default=False)],
+    index: IndexOption = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Answers wanted.", show_default=False)] = None,
+    passages: Annotated[int | None, typer.Option("--passages", help="Passages read.", show_default=False)] = None,
+    filters: Annotated[
+        str | None,
+        typer.Option("--filters", help="""Haystack filter as JSON, such as '{"lang": "en"}'.""", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a question from the indexed documents."""
+    quiet_libraries()
+    from qa_app import settings as settings_room
+
+    settings = settings_room.load({"index": index, "reader_top_k": top_k, "retriever_top_k": passages})
+    params = {"filters": _parsed(filters)} if filters is not None else {}
+    with Answering(settings) as answering:
+        result = answering.ask(question, params)
+        if as_json:
+            print_json(response(result))
+        else:
+            print_answers(question, result)
+
+
+class Answering:
+    """The answering pipeline over the settings' store, opened once for any number of questions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __enter__(self) -> Answering:
+        from qa_app import bootstrap
+
+        self._store = bootstrap.open_store(self.settings)
+        store = self._store.__enter__()
+        try:
+            if not store.get_document_count():
+                say(f"nothing is indexed in {self.settings.index!r} yet; 'qa-app ingest FOLDER' does it")
+            reader = bootstrap.open_reader(self.settings)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.reader = reader
+        self.pipeline = bootstrap.build_answering(self.settings, store, reader)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.__exit__(None, None, None)
+
+    def ask(self, question: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Haystack's answer to a query."""
+        from qa_app.pipelines.answering import ask as ask_pipeline
+
+        return ask_pipeline(self.pipeline, question, params)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"--filters is not JSON: {error}") from error
+
+
+def response(result: dict[str, Any]) -> dict[str, Any]:
+    """The body of Haystack's ``/query``: the question, answers and documents, without null fields."""
+
+    def full(fields: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in fields.items() if value is not None}
+
+    return {
+        "query": result["query"],
+        "answers": [full(answer.to_dict()) for answer in result["answers"]],
+        "documents": [full(document.to_dict()) for document in result["documents"]],
+    }
+
+
+def print_answers(question: str, result: dict[str, Any]) -> None:
+    """The answers for a person: best first, each in its sentence, with its place; then what was near where none is."""
+    out = console()
+    out.print(shown(question), style="bold")
+    documents = {document.id: document for document in result["documents"]}
+    answers: list[Answer] = result["answers"]
+    if not answers or not answers[0].answer:
+        sure = f" ({answers[0].score:.0%} sure)" if answers and documents else ""
+        out.print(f"   No answer in these documents{sure}.")
+        if documents:
+            out.print("   The nearest passages:")
+            for document in list(documents.values())[:3]:
+                out.print(f"   - {_place(document.meta, document.meta.get('start'), document.meta.get('end'))}")
+        out.print()
+        return
+    number = 0
+    for answer in answers:
+        if not answer.answer:
+            out.print(f"   (no answer in these documents: {answer.score:.0%})")
+            continue
+        number += 1
+        out.print(f"{number:>2} {shown(answer.answer)}  {answer.score:.0%}")
+        out.print("   ", _sentence(out, answer, documents[answer.document_ids[0]]), sep="")
+        out.print(f"   {_place(answer.meta, answer.meta['answer_start'], answer.meta['answer_end'])}")
+    out.print()
+
+
+def _sentence(out: Console, answer: Answer, document: Document) -> Text:
+    """The sentence or sentences around the answer, with the answer marked: styled on a terminal, in brackets elsewhere."""
+    from rich.text import Text
+
+    from qa_app.splitting.sentences import sentence_spans
+
+    span = answer.offsets_in_document[0]
+    text: str = document.content
+    around = [s for s in sentence_spans(text, 0, len(text)) if s[0] < span.end and s[1] > span.start]
+    start, end = (min(around[0][0], span.start), max(around[-1][1], span.end)) if around else (span.start, span.end)
+    styled = out.is_terminal and not out.no_color
+    return Text.assemble(
+        shown(text[start : span.start]),
+        (shown(answer.answer), "bold reverse") if styled else f"[{shown(answer.answer)}]",
+        shown(text[span.end : end]),
+    )
+
+
+def _place(meta: dict[str, Any], start: object, end: object) -> str:
+    page = meta.get("answer_page", meta.get("page"))
+    parts = [
+        meta.get("path") or meta.get("name") or "document",
+        f"page {page}" if page else None,
+        f"characters {start}-{end}" if start is not None else None,
+        f'under "{meta["heading"]}"' if meta.get("heading") else None,
+    ]
+    return shown(", ".join(part for part in parts if part))

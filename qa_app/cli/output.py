@@ -1,0 +1,52 @@
+"""How commands speak: texts of documents are shown, never obeyed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Characters that reorder what stands around them, so that a name can look like another.
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def shown(text: object) -> str:
+    """``text`` on one line, with control characters as visible escapes, so that no document drives the terminal."""
+    return "".join(
+        character if character.isprintable() and character not in _BIDI else _escaped(character)
+        for character in str(text).replace("\n", " ")
+    )
+
+
+def _escaped(character: str) -> str:
+    return " " if character in "\t\r\x0b\x0c\u00a0\u2028\u2029" else ascii(character)[1:-1]
+
+
+def say(message: str) -> None:
+    """A message for the person, beside the result."""
+    sys.stderr.write(shown(message) + "\n")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=float) + "\n")
+
+
+def console(*, error: bool = False) -> Console:
+    """Rich's console without its own interpretation of brackets, colons and numbers in texts."""
+    from rich.console import Console
+
+    return Console(stderr=error, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def quiet_libraries() -> None:
+    """Leaves libraries' chatter out of commands' messages; our own warnings stay."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("qa_app").setLevel(logging.WARNING)

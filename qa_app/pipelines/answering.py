@@ -1,0 +1,56 @@
+"""From a question to answers: ``Query -> Retriever -> Reader``, Haystack's own nodes and names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from haystack import Pipeline
+from haystack.nodes import BM25Retriever
+
+from qa_app.errors import InvalidRequestError, QaAppError
+from qa_app.reading.reader import PassageReader
+from qa_app.stores.passage_store import PassageStore
+
+MAX_QUESTION = 10_000
+
+
+def answering_pipeline(store: PassageStore, reader: PassageReader, passages: int) -> Pipeline:
+    """A pipeline that retrieves ``passages`` passages and reads them; saves to Haystack's YAML."""
+    pipeline = Pipeline()
+    pipeline.add_node(BM25Retriever(document_store=store, top_k=passages), name="Retriever", inputs=["Query"])
+    pipeline.add_node(reader, name="Reader", inputs=["Retriever"])
+    return pipeline
+
+
+def ask(pipeline: Pipeline, question: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Haystack's answer to a query: ``query``, ``answers`` best first, and the ``documents`` that were read.
+
+    Raises InvalidRequestError for a question without words, and whatever the store or the reader raise.
+    """
+    if not question.strip():
+        raise InvalidRequestError("the question is empty; ask something in words")
+    if len(question) > MAX_QUESTION:
+        raise InvalidRequestError(f"the question has {len(question)} characters; at most {MAX_QUESTION} are taken")
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequestError("the question holds half of a surrogate pair, which is not text") from None
+    result: dict[str, Any] = run(pipeline, query=question, params=dict(params or {}))
+    return result
+
+
+def run(pipeline: Pipeline, **inputs: Any) -> dict[str, Any]:
+    """``pipeline.run``, with errors of ours as they were raised: Haystack wraps them in a bare Exception."""
+    try:
+        result: dict[str, Any] = pipeline.run(**inputs)
+    except QaAppError:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, QaAppError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from None
+    return result

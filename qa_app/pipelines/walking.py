@@ -1,0 +1,114 @@
+"""Which files are in a folder? Every entry ends as a file, as a rejection with its reason, or as skipped."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qa_app.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry of a folder. ``reason`` is a key of ``errors.REASONS``, "skipped", or None for a file to be converted."""
+
+    path: Path
+    relative: str
+    reason: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How to walk: ``exclude`` holds shell patterns for relative paths and for names, ``hidden`` takes dot files too."""
+
+    follow_symlinks: bool = False
+    hidden: bool = False
+    exclude: Sequence[str] = ()
+
+    def files(self, given: Path) -> Iterator[Found]:
+        """Every entry under ``given``, or ``given`` itself where it is a file; in the order of names.
+
+        Raises NotFoundError where there is nothing at ``given``.
+        """
+        root = Path(os.path.abspath(given.expanduser()))  # noqa: PTH100 - links in the path are the person's own
+        if not os.path.lexists(root):
+            raise NotFoundError(f"{given} is not there; give a file or a folder that exists")
+        if root.is_dir():
+            yield from self._folder(root, root, real=Path(os.path.realpath(root)), above=frozenset())
+        else:
+            yield self._entry(root, root.parent)
+
+    def _folder(self, folder: Path, root: Path, real: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
+        try:
+            state = folder.stat()
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            yield Found(folder, _relative(folder, root), "permission", f"the folder cannot be read: {error.strerror}")
+            return
+        here = (state.st_dev, state.st_ino)
+        if here in above:
+            yield Found(folder, _relative(folder, root), "not_a_file", "a link that leads back to a folder above it")
+            return
+        for name in names:
+            path = folder / name
+            relative = _relative(path, root)
+            if any(fnmatch.fnmatch(relative, pattern) or fnmatch.fnmatch(name, pattern) for pattern in self.exclude):
+                yield Found(path, relative, "skipped", "excluded")
+            elif name.startswith(".") and not self.hidden:
+                yield Found(path, relative, "skipped", "hidden")
+            elif path.is_symlink():
+                yield from self._link(path, root, real, above | {here})
+            elif path.is_dir():
+                yield from self._folder(path, root, real, above | {here})
+            else:
+                yield self._entry(path, root)
+
+    def _link(self, path: Path, root: Path, real: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
+        relative = _relative(path, root)
+        try:
+            target = path.resolve(strict=True)
+        except FileNotFoundError:
+            yield Found(path, relative, "vanished", "a link to something that is not there")
+        except (OSError, RuntimeError):
+            yield Found(path, relative, "not_a_file", "a link that leads to itself")
+        else:
+            if not target.is_relative_to(real):
+                yield Found(path, relative, "outside_root", f"a link out of the folder, to {target}")
+            elif not self.follow_symlinks:
+                yield Found(path, relative, "skipped", "a link within the folder; --follow-symlinks takes it too")
+            elif target.is_dir():
+                yield from self._folder(path, root, real, above)
+            else:
+                yield self._entry(path, root)
+
+    @staticmethod
+    def _entry(path: Path, root: Path) -> Found:
+        relative = _relative(path, root)
+        try:
+            relative.encode()
+        except UnicodeEncodeError:
+            return Found(path, relative, "name", "the file's name is not valid text; rename the file")
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return Found(path, relative, "vanished", "it was gone when it was looked at")
+        except OSError as error:
+            return Found(path, relative, "permission", f"it cannot be looked at: {error.strerror}")
+        if stat.S_ISREG(mode):
+            return Found(path, relative)
+        kinds = {
+            stat.S_IFIFO: "a named pipe",
+            stat.S_IFSOCK: "a socket",
+            stat.S_IFCHR: "a device",
+            stat.S_IFBLK: "a device",
+        }
+        return Found(path, relative, "not_a_file", kinds.get(stat.S_IFMT(mode), "not a regular file"))
+
+
+def _relative(path: Path, root: Path) -> str:
+    return "." if path == root else path.relative_to(root).as_posix()

@@ -1,0 +1,90 @@
+"""Files with their texts and passages, in the embedded store."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from haystack.schema import Document
+
+from qa_app.stores import sqlite_schema as schema
+from qa_app.stores.passage_store import check_text
+from qa_app.stores.sqlite_base import SQLiteBase
+
+
+class SQLiteFiles(SQLiteBase):
+    """The methods of :class:`PassageStore` on files; each write is one transaction."""
+
+    def write_files(self, files: Sequence[tuple[Document, Sequence[Document]]], index: str | None = None) -> list[str]:
+        prepared = []
+        for file, passages in files:
+            check_text(file.content, f"file {file.id}")
+            documents, _ = self._checked_documents(passages, "overwrite")
+            meta = {**file.meta, "passages": len(documents)}
+            prepared.append((file.id, json.dumps(meta, ensure_ascii=False), file.content, documents))
+        with self._writing() as connection:
+            n = schema.create_index(connection, index or self.index)
+            for id, meta, text, documents in prepared:
+                connection.execute(f"DELETE FROM documents_{n} WHERE file_id = ?", (id,))
+                connection.execute(
+                    f"INSERT OR REPLACE INTO files_{n} (id, meta, text) VALUES (?, ?, ?)", (id, meta, text)
+                )
+                upsert(connection, n, documents)
+        return []
+
+    def delete_files(self, ids: Sequence[str], index: str | None = None) -> int:
+        with self._writing() as connection:
+            n = schema.index_number(connection, index or self.index)
+            if n is None:
+                return 0
+            removed = 0
+            for id in ids:
+                removed += connection.execute(f"DELETE FROM files_{n} WHERE id = ?", (id,)).rowcount
+                connection.execute(f"DELETE FROM documents_{n} WHERE file_id = ?", (id,))
+            return removed
+
+    def get_file(self, id: str, index: str | None = None) -> Document | None:
+        with self._reading() as connection:
+            n = schema.index_number(connection, index or self.index)
+            row = n and connection.execute(f"SELECT id, text, meta FROM files_{n} WHERE id = ?", (id,)).fetchone()
+            return Document(id=row[0], content=row[1], meta=json.loads(row[2])) if row else None
+
+    def get_all_files(self, index: str | None = None) -> Iterator[Document]:
+        last = ""
+        while True:
+            with self._reading() as connection:
+                n = schema.index_number(connection, index or self.index)
+                rows = (
+                    n
+                    and connection.execute(
+                        f"SELECT id, meta FROM files_{n} WHERE id > ? ORDER BY id LIMIT 1000", (last,)
+                    ).fetchall()
+                )
+            if not rows:
+                return
+            for id, meta in rows:
+                yield Document(id=id, content="", meta=json.loads(meta))
+            last = rows[-1][0]
+
+    def get_indexes(self) -> list[str]:
+        with self._reading() as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM indexes ORDER BY name")]
+
+
+def upsert(connection: sqlite3.Connection, n: int, documents: Iterable[Document]) -> None:
+    connection.executemany(
+        f"INSERT INTO documents_{n} (id, file_id, content, meta, id_hash_keys) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET file_id = excluded.file_id, content = excluded.content,"
+        " meta = excluded.meta, id_hash_keys = excluded.id_hash_keys",
+        (
+            (
+                document.id,
+                document.meta.get("file_id"),
+                document.content,
+                json.dumps(document.meta, ensure_ascii=False),
+                json.dumps(document.id_hash_keys),
+            )
+            for document in documents
+        ),
+    )

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qa_app.converters.plain_text import extract
+
+
+def test_text_comes_back_with_its_encoding() -> None:
+    """Words, blanks and line breaks are the file's own."""
+    extraction = extract("  One\r\n\r\n\tTwo é\n".encode())
+    assert (extraction.text, extraction.encoding, extraction.media_type) == (
+        "  One\n\n\tTwo é\n",
+        "utf-8",
+        "text/plain",
+    )
+    assert extraction.page_starts == ()
+
+
+@given(st.lists(st.text(st.sampled_from("ab é\n😀")).filter(str.strip), min_size=2))
+def test_form_feeds_start_pages(pages: list[str]) -> None:
+    """Text between form feeds is a page, and its start counts code points."""
+    extraction = extract("\f".join(pages).encode("utf-8-sig"))
+    starts = [*extraction.page_starts, len(extraction.text) + 1]
+    assert [extraction.text[start : end - 1] for start, end in zip(starts, starts[1:], strict=False)] == pages
+
+
+def test_a_final_form_feed_starts_no_page() -> None:
+    """A form feed at the end closes the last page and opens none."""
+    assert extract(b"one\ftwo\f\n").page_starts == (0, 4)
+    assert extract(b"one\f").page_starts == ()
+
+
+def test_underlined_lines_are_headings() -> None:
+    """A line of its own with a rule of its length below is a heading; a separator and a table rule are not."""
+    source = "Title 😀\n=======\n\ntext\n----\n\n  Part one\n  --------\nText\n\nPart two\n--------\n\nOther\n--------------------\n"
+    extraction = extract(source.encode())
+    found = [(heading.level, heading.title) for heading in extraction.headings]
+    assert found == [(1, "Title 😀"), (2, "text"), (2, "Part two")]
+    for heading in extraction.headings:
+        assert extraction.text.startswith(heading.title, heading.start)
