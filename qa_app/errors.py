@@ -127,7 +127,6 @@ REASONS: dict[str, str] = {
     "outside_root": "a link that leads out of the folder",
     "vanished": "the file was gone when it was opened",
     "changed": "the file changed while it was read",
-    "metadata": "the metadata are over the limits",
     "name": "the file's name is not valid text",
 }
 

@@ -1,8 +1,8 @@
 """Imports Haystack without torch, for commands that never read.
 
-``import haystack`` loads torch and takes some eight seconds and 900 MB; without torch it takes two and a half and 240 MB.
-Haystack is made to live without torch (it is an extra of it), so it suffices to hide torch while Haystack is imported.
-In a process that did so, no reader can be loaded.
+``import haystack`` loads torch and takes some eight seconds and 900 MB; without torch, two and a half and 240 MB.
+Haystack is made to live without torch (it is an extra of it), so it suffices to hide torch while Haystack is
+imported. In a process that did so, no reader can be loaded.
 """
 
 from __future__ import annotations

@@ -43,10 +43,8 @@ def pdf(pages: Sequence[str], *, bookmarks: Sequence[tuple[str, int]] = (), titl
         objects.append(f"<< /Type /Outlines /First {first} 0 R /Last {last} 0 R /Count {len(bookmarks)} >>".encode())
         for number, (name, page_index) in enumerate(bookmarks):
             following = f" /Next {first + number + 1} 0 R" if first + number < last else ""
-            objects.append(
-                f"<< /Title ({_escaped(name)}) /Parent {outlines} 0 R /Dest [{4 + 2 * page_index} 0 R /Fit]{following} >>"
-                .encode("cp1252")
-            )  # fmt: skip
+            place = f"/Parent {outlines} 0 R /Dest [{4 + 2 * page_index} 0 R /Fit]{following}"
+            objects.append(f"<< /Title ({_escaped(name)}) {place} >>".encode("cp1252"))
     if title:
         objects.append(f"<< /Title ({_escaped(title)}) /CreationDate (D:20240229120000Z) >>".encode())
     return pdf_of_objects(objects, info=len(objects) if title else None)
@@ -94,9 +92,12 @@ def flate_bomb_pdf(megabytes: int) -> bytes:
 
 
 def word(body: str, **parts: str | bytes) -> bytes:
-    """A Word file with ``body`` inside w:body; other parts by name, with __ for / (``word__styles.xml``)."""
+    """A Word file with ``body`` inside w:body; other parts by name, ``word__styles__xml`` for the one of that path."""
     document = f'<w:document xmlns:w="{WORD_NAMESPACE}"><w:body>{body}</w:body></w:document>'
-    return package({"word/document.xml": document} | {name.replace("__", "/"): part for name, part in parts.items()})
+    return package(
+        {"word/document.xml": document}
+        | {name.replace("__", "/", 1).replace("__", "."): part for name, part in parts.items()}
+    )
 
 
 def package(parts: dict[str, str | bytes]) -> bytes:

@@ -124,7 +124,7 @@ def print_answers(question: str, result: dict[str, Any]) -> None:
 
 
 def _sentence(out: Console, answer: Answer, document: Document) -> Text:
-    """The sentence or sentences around the answer, with the answer marked: styled on a terminal, in brackets elsewhere."""
+    """The sentences around the answer, with the answer marked: styled on a terminal, in brackets elsewhere."""
     from rich.text import Text
 
     from qa_app.splitting.sentences import sentence_spans

@@ -10,8 +10,14 @@ import typer
 from qa_app.cli.output import quiet_libraries, say
 from qa_app.errors import NotFoundError
 
-#: One for each format, the last one answered nowhere in the samples.
-QUESTIONS = ()
+#: Answered in a text, a Markdown, a PDF and a Word file, and nowhere.
+QUESTIONS = (
+    "Which former student helped Wiles to repair his proof?",
+    "In how many languages does the Golden Record say hello?",
+    "How much did the PDP-8 cost?",
+    "When was Ada Lovelace born?",
+    "Who won the football World Cup of 1998?",
+)
 
 
 def samples_folder() -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from qa_app.errors import QaAppError
 if TYPE_CHECKING:
     from qa_app.settings import Settings
 
-_LIBRARIES = ("farm-haystack", "transformers", "torch", "elasticsearch", "pypdf", "python-docx")
+_LIBRARIES = ("farm-haystack", "transformers", "torch", "elasticsearch", "pypdf")
 _LOW_DISK = 2 * 2**30
 
 
@@ -73,6 +72,8 @@ def _guarded(name: str, check: Callable[[Settings], Iterator[Check]], settings: 
 
 
 def _installed() -> Iterator[Check]:
+    import sqlite3
+
     yield Check(
         "qa_app",
         "ok",

@@ -13,6 +13,9 @@ from qa_app.cli import ask, demo, doctor, documents, ingest, transfer
 from qa_app.cli.output import say
 from qa_app.errors import QaAppError
 
+#: Typer ends so after Ctrl-C.
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="qa-app",
     no_args_is_help=True,
@@ -20,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Answers questions from a folder of documents, in the documents' own words.",
-    epilog="Settings: qa_app.yaml in this folder, or the environment (QA_DATA_DIR, QA_STORE, QA_INDEX, ...); see the README.",
+    epilog="Settings: qa_app.yaml in this folder, or the environment (QA_DATA_DIR, QA_STORE, ...); see the README.",
 )
 
 
@@ -59,6 +62,7 @@ def run() -> None:
         # The reader of our output went away, as `head` does; that is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        say("interrupted; the next run goes on from here")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            say("interrupted; what was done is kept")
+        raise

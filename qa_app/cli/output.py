@@ -40,7 +40,10 @@ def console(*, error: bool = False) -> Console:
     """Rich's console without its own interpretation of brackets, colons and numbers in texts."""
     from rich.console import Console
 
-    return Console(stderr=error, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    made = Console(stderr=error, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = 10_000  # nothing is wrapped or cut for a file or a pipe
+    return made
 
 
 def quiet_libraries() -> None:

@@ -23,6 +23,10 @@ _GUESS_SAMPLE = 65536
 # What UTF-16 text of any script is full of, as UTF-16-BE: spaces, line ends, commas and stops, ASCII and ideographic.
 _COMMON_UNITS = frozenset(mark.encode("utf-16-be") for mark in " \n\r,.、。，！？؛،۔।")
 
+_PRINTABLE = bytes(range(0x20, 0x7F))
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
+_LOW = bytes(set(range(1, 0x20)) - set(b"\n\r"))
+
 _CANDIDATES = (
     *("cp1252", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
     *("cp1251", "koi8_r", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
@@ -47,8 +51,9 @@ def decode(data: bytes) -> tuple[str, str]:
     """Gives the text of ``data`` and Python's name of its encoding, without losing a single byte silently.
 
     Tried in order: byte order mark, the zero bytes of UTF-16 and UTF-32, UTF-8, mostly UTF-8 with stray cp1252 bytes
-    (``utf-8+cp1252``), then a guess among the legacy encodings that are common on the web. Raises
-    :class:`FileRejectedError` ``encoding`` where none fits or where halves of surrogate pairs stand alone.
+    (``utf-8+cp1252``), a guess among the legacy encodings that are common on the web, and ASCII with a few stray bytes
+    (``ascii+cp1252``). Raises :class:`FileRejectedError` ``encoding`` where none fits or where halves of surrogate
+    pairs stand alone.
     """
     encoding = marked_encoding(data) or zero_byte_encoding(data)
     if encoding is not None:
@@ -83,7 +88,7 @@ def zero_byte_encoding(data: bytes) -> str | None:
     """Recognises UTF-16 and UTF-32 without a byte order mark by where their zero bytes are."""
     sample = data[:_SAMPLE]
     sample = sample[: len(sample) // 4 * 4] or data[: len(data) // 2 * 2]
-    if b"\0" not in sample:
+    if b"\0" not in sample or len(data) % 2 or _has_stray_zeros(sample):
         return None
     quarter = len(sample) / 4
     if len(sample) >= 8:
@@ -110,8 +115,21 @@ def zero_byte_encoding(data: bytes) -> str | None:
     return None
 
 
+def _has_stray_zeros(sample: bytes) -> bool:
+    """Whether the zero bytes are a few among bytes of another encoding."""
+    if len(sample) - len(sample.translate(None, _PRINTABLE)) > len(sample) * 0.7:
+        return True
+    try:
+        # The sample may end within a character, hence an incremental decoder.
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    # The bytes of many alphabets in UTF-16 are valid UTF-8 too, but every second one is then a control character.
+    low = len(sample) - len(sample.translate(None, _LOW))
+    return sample.count(0) * 4 < len(sample) and low * 4 < len(sample)
+
+
 def _plausible(sample: bytes, codec: str) -> bool:
-    # The sample may end within a surrogate pair, hence an incremental decoder.
     try:
         text = codecs.getincrementaldecoder(codec)().decode(sample)
     except UnicodeDecodeError:
@@ -175,6 +193,8 @@ def _guess(data: bytes) -> tuple[str, str]:
             return normalise(data.decode(codec)), codec
         except UnicodeDecodeError:
             continue
+    if len(data.translate(None, _BEYOND_ASCII)) >= len(data) * 0.9:
+        return normalise(data.decode("ascii", _STRAY)), "ascii+cp1252"
     raise FileRejectedError("encoding", "the bytes are not text in any known encoding; save the file as UTF-8")
 
 

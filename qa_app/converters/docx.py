@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from lxml import etree
@@ -43,7 +44,7 @@ def extract(data: bytes) -> Extraction:
     walk = _Walk(HeadingLevels(_part(archive, f"{folder}/styles.xml")))
     document = _part(archive, main)
     assert document is not None
-    walk.write(document)
+    walk.write_document(document)
     for kind in ("footnote", "endnote"):
         notes = _part(archive, f"{folder}/{kind}s.xml")
         if notes is not None:
@@ -132,6 +133,7 @@ class _Walk:
         self._rows: list[int] = []
         self._cells: list[int] = []
         self._heading: Any | None = None
+        self._next_section: dict[Any, Any] = {}
         self._begin: dict[str, Callable[[Any], None]] = {
             "p": self._begin_paragraph,
             "tbl": self._block,
@@ -150,6 +152,13 @@ class _Walk:
             "tbl": self._block,
             "tr": self._end_row,
         }
+
+    def write_document(self, document: Any) -> None:
+        """Writes the body, with pages beginning at sections that ask for it."""
+        sections = [section for section in document.iter("{*}sectPr") if _local(section.getparent()) != "sectPrChange"]
+        # A section's properties stand at its end and say how it began, so a break depends on the section that follows.
+        self._next_section = dict(pairwise(sections))
+        self.write(document)
 
     def write(self, top: Any) -> None:
         """Writes everything below ``top``."""
@@ -192,7 +201,7 @@ class _Walk:
             self._heading = None
             self.flow.block()
         properties = _child(element, "pPr")
-        section = None if properties is None else _child(properties, "sectPr")
+        section = self._next_section.get(None if properties is None else _child(properties, "sectPr"))
         if section is not None:
             kind = _child(section, "type")
             if kind is None or attribute(kind) not in {"continuous", "nextColumn"}:

@@ -65,6 +65,10 @@ def heading_title(text: str) -> str:
     return " ".join(text.split())[:MAX_TITLE_CHARS]
 
 
+#: What no store takes in the name of a field.
+_UNFIT_FOR_KEYS = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]|^\$')
+
+
 def bounded(found: Mapping[object, object]) -> Meta:
     """Keeps what can be filtered by of what a file says of itself: short scalars and lists of them.
 
@@ -74,7 +78,7 @@ def bounded(found: Mapping[object, object]) -> Meta:
     for key, value in found.items():
         if len(meta) == MAX_META_KEYS:
             break
-        if not isinstance(key, str) or not 0 < len(key) <= MAX_META_CHARS or _SURROGATES.search(key):
+        if not isinstance(key, str) or _UNFIT_FOR_KEYS.search(key) or not 0 < len(key.encode()) <= MAX_META_CHARS:
             continue
         if isinstance(value, list | tuple):
             scalars = [kept for item in value[:MAX_META_KEYS] if (kept := _scalar(item)) is not None]

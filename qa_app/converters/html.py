@@ -181,7 +181,9 @@ def _begin(tag: str, flow: Flow, rows: list[int], cells: list[int]) -> None:
         if rows:
             cells[-1] += 1
     else:
-        _break_around(tag, flow)
+        # The first block of a row begins where the row does.
+        if not rows or flow.length > rows[-1]:
+            _break_around(tag, flow)
         if tag in _HEADINGS:
             flow.open_heading(_HEADINGS[tag])
 

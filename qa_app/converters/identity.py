@@ -1,10 +1,19 @@
-"""What makes two files the same file."""
+"""What makes two files the same file, and what the application itself says of a file."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
+
+#: Metadata that the application writes itself; neither a file's own nor a person's stand in for them.
+OWN_KEYS = frozenset(
+    (
+        *("name", "path", "file_id", "sha256", "size", "mtime_ns", "media_type", "encoding", "page_starts", "headings"),
+        *("start", "end", "page", "page_breaks", "heading", "version", "source", "fingerprint", "ingested_at"),
+        *("passages", "answer_start", "answer_end", "answer_page"),
+    )
+)
 
 
 def file_id(path: Path) -> str:

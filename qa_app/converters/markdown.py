@@ -18,7 +18,9 @@ from qa_app.errors import FileRejectedError
 
 # The parser recurses once per level of quotes and lists, and leaves out what is nested deeper.
 _MAX_NESTING = 100
-_MAX_FRONT_MATTER = 65536
+# PyYAML takes time in the square of the brackets that are open.
+_MAX_FRONT_MATTER = 16384
+_MAX_BRACKETS = 200
 
 
 def extract(data: bytes) -> Extraction:
@@ -115,7 +117,7 @@ def _visible(fragment: str) -> str:
 
 def _front_matter(source: str) -> Meta:
     """Reads YAML front matter; whatever is wrong with it costs only the metadata."""
-    if len(source) > _MAX_FRONT_MATTER:
+    if len(source) > _MAX_FRONT_MATTER or source.count("[") + source.count("{") > _MAX_BRACKETS:
         return {}
     try:
         # An alias can make a few lines expand to gigabytes.

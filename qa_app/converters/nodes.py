@@ -13,6 +13,7 @@ from haystack.schema import Document
 from rich.progress import Progress
 
 from qa_app.converters.cage import Converted, ConverterPool, Rejected
+from qa_app.converters.identity import OWN_KEYS, file_id
 from qa_app.errors import FileRejectedError, InvalidRequestError
 
 #: Meta keys that say what was converted. ``name`` may be given by the user, the rest is always ours.
@@ -186,8 +187,9 @@ class DocxFileConverter(FileConverter):
 def _document(converted: Converted, user_meta: UserMeta, id_hash_keys: list[str] | None) -> Document:
     extraction = converted.extraction
     meta: dict[str, Any] = {
-        **extraction.meta,
+        **{key: value for key, value in extraction.meta.items() if key not in OWN_KEYS},
         "name": converted.path.name,
+        "file_id": file_id(converted.path),
         # Copied, because the same mapping may have been given for many files and for later use by the caller.
         **copy.deepcopy(dict(user_meta or {})),
         "sha256": converted.sha256,
@@ -198,4 +200,6 @@ def _document(converted: Converted, user_meta: UserMeta, id_hash_keys: list[str]
         "page_starts": list(extraction.page_starts),
         "headings": [[heading.start, heading.level, heading.title] for heading in extraction.headings],
     }
-    return Document(content=extraction.text, content_type="text", meta=meta, id_hash_keys=id_hash_keys)
+    # An id of its own, because Haystack's hash of the content would make equal files one, and takes seconds on a book.
+    id = meta["file_id"] if id_hash_keys is None else None
+    return Document(content=extraction.text, content_type="text", id=id, meta=meta, id_hash_keys=id_hash_keys)

@@ -39,6 +39,8 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"%!PS-Adobe", "a PostScript program; convert it to PDF"),
     (b"{\\rtf", "a rich text file; save it as .docx"),
 )
+#: Text by its bytes, but nothing a reader could find sentences in.
+_DATA_SUFFIXES = (".json", ".jsonl", ".geojson", ".ipynb", ".xml", ".svg", ".rss")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # How that container spells the name of the stream an encrypted Office file is kept in.
 _OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
@@ -136,4 +138,6 @@ def _text_format(data: bytes, name: str) -> Format:
         return HTML
     if name.endswith(HTML.suffixes) and _TAG.search(head):
         return HTML
+    if name.endswith(_DATA_SUFFIXES) and head.lstrip()[:1] in {"{", "[", "<"}:
+        raise FileRejectedError("unsupported_type", f"this is data (JSON or XML), not text to be read; {TAKEN}")
     return MARKDOWN if name.endswith(MARKDOWN.suffixes) else TEXT

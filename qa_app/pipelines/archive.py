@@ -1,8 +1,8 @@
 """A portable archive of an index: from either store into either store, with the same ids.
 
-A ZIP of JSON lines: ``files.jsonl`` (a file with its text and passages a line), ``documents.jsonl`` (documents without a
-file), ``labels.jsonl``, and ``manifest.json`` with counts and SHA-256 sums. An archive is verified whole before anything
-of it is written.
+A ZIP of JSON lines: ``files.jsonl`` (a file with its text and passages a line), ``documents.jsonl`` (documents without
+a file), ``labels.jsonl``, and ``manifest.json`` with counts and SHA-256 sums. An archive is verified whole before
+anything of it is written.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import Any
 
 from haystack import Pipeline
 
-from qa_app.converters.identity import file_id
+from qa_app.converters.identity import OWN_KEYS, file_id
 from qa_app.errors import InvalidRequestError
 from qa_app.pipelines.answering import run
 from qa_app.pipelines.report import FileResult, Report
@@ -34,39 +34,16 @@ CONVERSION = 1
 _IN_FLIGHT = 2
 _BATCH_FILES = 128
 _BATCH_BYTES = 4 * 2**20
-#: Metadata that the application writes itself.
-OWN_KEYS = frozenset(
-    [
-        "name",
-        "path",
-        "file_id",
-        "sha256",
-        "size",
-        "mtime_ns",
-        "media_type",
-        "encoding",
-        "page_starts",
-        "headings",
-        "start",
-        "end",
-        "page",
-        "page_breaks",
-        "heading",
-        "version",
-        "source",
-        "fingerprint",
-        "ingested_at",
-        "passages",
-        "answer_start",
-        "answer_end",
-        "answer_page",
-    ]
-)
+#: A person's metadata of a file; with the file's own and ours they stay within what stores keep.
+_META_KEYS = 64
 
 
 @dataclass
 class Ingestion:
-    """One run over paths. ``fingerprint`` stands for all settings that passages depend on; ``on_done`` is called a file."""
+    """One run over paths.
+
+    ``fingerprint`` stands for all settings that passages depend on; ``on_done`` is called for every file's end.
+    """
 
     pipeline: Pipeline
     store: PassageStore
@@ -83,6 +60,8 @@ class Ingestion:
             raise InvalidRequestError(f"metadata {', '.join(own)} are written by the application; choose other names")
         if any(isinstance(value, (dict, list)) for value in self.meta.values()):
             raise InvalidRequestError("metadata of files are texts, numbers or true/false")
+        if len(self.meta) > _META_KEYS:
+            raise InvalidRequestError(f"there are {len(self.meta)} metadata; at most {_META_KEYS} are taken")
         self.meta = checked(self.meta)
         settings = json.dumps([CONVERSION, self.fingerprint, self.meta], sort_keys=True)
         self._suffix = hashlib.sha256(settings.encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FileResult:
-    """One file's end: ``status`` is indexed, unchanged, rejected, removed or skipped; ``passages`` counts indexed ones."""
+    """One file's end; ``status`` is indexed, unchanged, rejected, removed or skipped."""
 
     path: str
     status: str

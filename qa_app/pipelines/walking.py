@@ -14,7 +14,7 @@ from qa_app.errors import NotFoundError
 
 @dataclass(frozen=True)
 class Found:
-    """An entry of a folder. ``reason`` is a key of ``errors.REASONS``, "skipped", or None for a file to be converted."""
+    """An entry of a folder; ``reason`` is a key of ``errors.REASONS``, "skipped", or None for a good file."""
 
     path: Path
     relative: str
@@ -24,7 +24,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Walk:
-    """How to walk: ``exclude`` holds shell patterns for relative paths and for names, ``hidden`` takes dot files too."""
+    """How to walk; ``exclude`` holds shell patterns of relative paths and names, ``hidden`` takes dot files too."""
 
     follow_symlinks: bool = False
     hidden: bool = False
@@ -46,7 +46,7 @@ class Walk:
     def _folder(self, folder: Path, root: Path, real: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
         try:
             state = folder.stat()
-            names = sorted(os.listdir(folder))
+            names = sorted(entry.name for entry in folder.iterdir())
         except OSError as error:
             yield Found(folder, _relative(folder, root), "permission", f"the folder cannot be read: {error.strerror}")
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,21 @@ from typing import Any
 from qa_app.errors import ModelError
 
 #: Configuration that lets transformers import code from the folder or elsewhere.
-_CODE_KEYS = ("auto_map", "trust_remote_code", "custom_pipelines")
+_CODE_KEYS = ("auto_map", "trust_remote_code", "custom_pipelines", "attn_implementation")
+_CODE_PREFIX = "_attn_implementation"
+#: Files that Haystack or PEFT would load instead of the weights that were checked.
+_OTHER_WEIGHTS = ("language_model.bin", "language_model_config.json", "model.onnx", "adapter_config.json")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+_INDEX = "model.safetensors.index.json"
+_HEAD = "qa_outputs.weight"
 _MAX_HEADER = 100 * 1024 * 1024
 _TYPE_BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
+_AGAIN = "copy the model again, whole"
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether ``folder`` holds weights in a form that is loaded."""
+    return any((folder / name).is_file() for name in ("model.safetensors", _INDEX, "pytorch_model.bin"))
 
 
 def check_model(folder: Path) -> None:
@@ -27,11 +40,26 @@ def check_model(folder: Path) -> None:
             f"the reader's folder {folder} is not there; set reader.model to a folder with a question answering model, "
             "or to 'bundled' for the one that ships with the application"
         )
-    config = _config(folder)
-    for key in config:
-        if key in _CODE_KEYS or key.startswith("_attn_implementation"):
+    try:
+        _check_files(folder)
+    except OSError as error:
+        raise ModelError(f"the reader in {folder} cannot be read ({error.strerror}); {_AGAIN}") from error
+    except RecursionError as error:
+        raise ModelError(f"the configuration in {folder} is nested too deeply; {_AGAIN}") from error
+
+
+def _check_files(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json, so it is not a model; {_AGAIN}")
+    config = _json(folder / "config.json")
+    for name in ("config.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            _check_no_code(folder / name, _json(folder / name))
+    for name in _OTHER_WEIGHTS:
+        if (folder / name).exists():
             raise ModelError(
-                f"{folder / 'config.json'} holds {key!r}, which could run code; remove it if you trust the model"
+                f"{folder / name} would be loaded instead of the model beside it; move it out of the folder, "
+                "or save the model in the format of transformers"
             )
     architectures = config.get("architectures")
     named = architectures if isinstance(architectures, list) else []
@@ -40,34 +68,69 @@ def check_model(folder: Path) -> None:
             f"{folder} holds a {named[0]}, which does not answer questions; "
             "choose a model made for extractive question answering"
         )
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")):
-        raise ModelError(f"{folder} has no tokenizer (tokenizer.json or vocab.txt); copy the model again, whole")
-    weights = folder / "model.safetensors"
-    if weights.is_file():
-        names = _tensor_names(weights)
-        if not any(name.endswith("qa_outputs.weight") for name in names):
-            raise ModelError(f"{weights} has no question answering head (qa_outputs.weight); choose another model")
-    elif not any(folder.glob("*.safetensors.index.json")) and not (folder / "pytorch_model.bin").is_file():
-        raise ModelError(f"{folder} has no weights (model.safetensors); copy the model again, whole")
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise ModelError(f"{folder} has no tokenizer (tokenizer.json or vocab.txt); {_AGAIN}")
+    _check_weights(folder)
     _check_sums(folder)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+def _json(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{folder} has no config.json, so it is not a model; copy the model again, whole") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); copy the model again, whole") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path} is not a model's configuration; copy the model again, whole")
-    return config
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is not a model's configuration; {_AGAIN}")
+    return value
+
+
+def _check_no_code(path: Path, value: Any) -> None:
+    """Refuses, at any depth, what could run code; a bare switch such as ``_attn_implementation_autoset`` cannot."""
+    if isinstance(value, list):
+        for item in value:
+            _check_no_code(path, item)
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        prefixed = key.startswith(_CODE_PREFIX) and not isinstance(inner, bool | None)
+        if key in _CODE_KEYS or prefixed:
+            raise ModelError(f"{path} holds {key!r}, which could run code; remove it if you trust the model")
+        _check_no_code(path, inner)
+
+
+def _check_weights(folder: Path) -> None:
+    if not has_weights(folder):
+        raise ModelError(f"{folder} has no weights (model.safetensors); {_AGAIN}")
+    single, index = folder / "model.safetensors", folder / _INDEX
+    if single.is_file():
+        weights, names = single, _tensor_names(single)
+    elif index.is_file():
+        weights, names = index, _sharded_names(index)
+    else:
+        return  # The names in a pickle are known only once torch has loaded it, weights only.
+    if not any(name.endswith(_HEAD) for name in names):
+        raise ModelError(f"{weights} has no question answering head ({_HEAD}); choose another model")
+
+
+def _sharded_names(index: Path) -> list[str]:
+    """Names of the tensors of weights in several files, every one of them where the index says."""
+    shards = _json(index).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+        raise ModelError(f"{index} lists no weights; {_AGAIN}")
+    held: dict[str, set[str]] = {}
+    for shard in set(shards.values()):
+        path = index.parent / shard
+        if Path(shard).name != shard or not path.is_file():
+            raise ModelError(f"{index} names {shard!r}, which is not beside it; {_AGAIN}")
+        held[shard] = set(_tensor_names(path))
+    if lost := [name for name, shard in shards.items() if name not in held[shard]]:
+        raise ModelError(f"{index} and its files do not match ({lost[0]} is missing); {_AGAIN}")
+    return list(shards)
 
 
 def _tensor_names(path: Path) -> list[str]:
     """Names in a safetensors file whose header and length fit; the format is 8 bytes of length, JSON, then the data."""
-    damaged = f"{path} is cut or damaged; copy the model again, whole"
+    damaged = f"{path} is cut or damaged; {_AGAIN}"
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -94,15 +157,30 @@ def _tensor_names(path: Path) -> list[str]:
 
 
 def _check_sums(folder: Path) -> None:
-    """Compares the files with ``SHA256SUMS`` where the folder has it, as the bundled reader does."""
+    """Compares the files with ``SHA256SUMS`` where the folder has it, and with their names in the hub's cache."""
+    expected: dict[str, str] = {}
+    # The hub's cache names what it downloads by its hash and links to that.
+    for weights in (*folder.glob("*.safetensors"), folder / "pytorch_model.bin"):
+        blob = weights.resolve()
+        if weights.is_symlink() and blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
+            expected[weights.name] = blob.name
     sums = folder / "SHA256SUMS"
-    if not sums.is_file():
-        return
-    for line in sums.read_text(encoding="ascii").splitlines():
-        expected, name = line.split(maxsplit=1)
+    if sums.is_file():
+        for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
+            digest, _, name = line.partition(" ")
+            expected[name.strip(" *")] = digest
+    for name, digest in expected.items():
         path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        if not path.is_file() or _sha256(path) != digest:
             raise ModelError(
                 f"{path} is not the file that shipped (checksum mismatch); install the application again, "
-                "or copy the model again"
+                "or remove this copy of the model and fetch it again"
             )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

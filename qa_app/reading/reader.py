@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
 from haystack.nodes import FARMReader
-from haystack.schema import Answer, Document, Span
+from haystack.schema import Answer, Document, MultiLabel, Span
 
-from qa_app.errors import ModelError, SettingsError
+from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsError
+from qa_app.reading.parts import check_parts
 from qa_app.reading.resolution import resolve
 
 logger = logging.getLogger(__name__)
 
 #: Candidates asked of FARMReader for every answer wanted, since overlapping passages give the same answer twice.
 _CANDIDATES = 3
+#: Tokens of a question that FARMReader reads, and of the marks around question and passage.
+_QUESTION_TOKENS = 64
+_SPECIAL_TOKENS = 4
+# What every tokenizer keeps; texts without it are shown to the tokenizer.
+_SURELY_READ = re.compile("[0-9A-Za-z]")
+
+Batch = list[Document] | list[list[Document]]
 
 
 class PassageReader(FARMReader):
     """Haystack's FARMReader over passages.
 
     What differs from it: ``model`` is resolved as :func:`qa_app.reading.resolution.resolve` says and checked before
-    anything of it is loaded; ``content[start:end] == answer`` holds for every answer; an answer found in two overlapping
-    passages of a file is given once; and each answer's metadata hold ``answer_start`` and ``answer_end`` in the file's
-    text and ``answer_page`` where there are pages. "No answer" competes with the answers by default.
+    anything of it is loaded; ``content[start:end] == answer`` holds for every answer; an answer found in two
+    overlapping passages of a file is given once; and each answer's metadata hold ``answer_start`` and ``answer_end`` in
+    the file's text and ``answer_page`` where there are pages. "No answer" competes with the answers by default. Texts
+    of which the tokenizer keeps nothing (control characters, joiners) are passed over, where FARMReader would fail or
+    give one question the answers of another.
 
-    ``notice`` says why another model than the wanted one is in use, or is None. Raises ModelError.
+    ``notice`` says why another model than the wanted one is in use, or is None. Raises ModelError, and SettingsError
+    for windows that the model cannot take.
     """
 
     def __init__(
@@ -45,13 +57,16 @@ class PassageReader(FARMReader):
     ) -> None:
         if engine not in ("auto", "torch"):
             raise SettingsError(f"reader.engine = {engine!r} is not one of: auto, torch")
-        if not 0 < doc_stride < max_seq_len - 64:
+        if not 0 < doc_stride <= max_seq_len - _QUESTION_TOKENS - _SPECIAL_TOKENS:
             raise SettingsError(f"doc_stride = {doc_stride} leaves no room beside a question in {max_seq_len} tokens")
         self.resolved = resolve(model)
         self.notice = self.resolved.notice
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                limit = check_parts(self.resolved.folder)
+                if max_seq_len > limit:
+                    raise SettingsError(f"max_seq_len = {max_seq_len} is more than the {limit} tokens the reader takes")
                 super().__init__(
                     model_name_or_path=str(self.resolved.folder),
                     top_k=top_k,
@@ -64,6 +79,8 @@ class PassageReader(FARMReader):
                     progress_bar=False,
                     local_files_only=True,
                 )
+        except QaAppError:
+            raise
         except MemoryError as error:
             raise ModelError(f"there is not enough memory to load the reader {self.resolved.name}") from error
         except Exception as error:
@@ -72,49 +89,75 @@ class PassageReader(FARMReader):
                 f"the reader in {self.resolved.folder} cannot be loaded: {reason}; copy the model again, "
                 "or set reader.model to 'bundled'"
             ) from error
-        self._check_loaded(max_seq_len)
-
-    def _check_loaded(self, max_seq_len: int) -> None:
-        config = self.inferencer.model.language_model.model.config
-        vocabulary = len(self.inferencer.processor.tokenizer)
-        if vocabulary > config.vocab_size:
-            raise ModelError(
-                f"the tokenizer in {self.resolved.folder} knows {vocabulary} words but the model {config.vocab_size}; "
-                "they are of two models, copy the model again, whole"
-            )
-        limit = getattr(config, "max_position_embeddings", max_seq_len)
-        if max_seq_len > limit:
-            raise SettingsError(f"max_seq_len = {max_seq_len} is more than the {limit} tokens that the reader takes")
 
     def predict(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, Any]:
-        wanted = self.top_k if top_k is None else top_k
-        result: dict[str, Any] = super().predict(query, _readable(documents), top_k=wanted * _CANDIDATES)
+        """FARMReader's answers to one question, best first. Raises InvalidRequestError."""
+        wanted = self._wanted(top_k)
+        self._check_question(query)
+        result: dict[str, Any] = super().predict(query, self._readable(documents), top_k=wanted * _CANDIDATES)
         result["answers"] = _finished(result["answers"], documents, wanted)
         return result
 
     def predict_batch(
+        self, queries: list[str], documents: Batch, top_k: int | None = None, batch_size: int | None = None
+    ) -> dict[str, Any]:
+        """FARMReader's answers to many questions, nested as it nests them. Raises InvalidRequestError.
+
+        ``documents`` are a list for each question (or lists for the one question), answered each as a whole; or one
+        list for all questions, answered document by document.
+        """
+        wanted = self._wanted(top_k)
+        for query in queries:
+            self._check_question(query)
+        lists = [one if isinstance(one, list) else [one] for one in documents]
+        each = any(not isinstance(one, list) for one in documents)
+        asked = [query for query in queries for _ in lists] if each else queries
+        given = lists * len(queries) if each else lists
+        if len(asked) not in (1, len(given)):
+            raise InvalidRequestError(f"{len(queries)} questions came with {len(given)} lists of documents")
+        result: dict[str, Any] = super().predict_batch(
+            asked, [self._readable(some) for some in given], top_k=wanted * _CANDIDATES, batch_size=batch_size
+        )
+        answers = [_finished(found, some, wanted) for found, some in zip(result["answers"], given)]
+        if each and len(queries) > 1:
+            answers = [answers[i : i + len(lists)] for i in range(0, len(answers), len(lists))]
+        return {**result, "queries": queries, "answers": answers}
+
+    def run_batch(
         self,
         queries: list[str],
-        documents: Any,
+        documents: Batch,
         top_k: int | None = None,
         batch_size: int | None = None,
-    ) -> dict[str, Any]:
-        wanted = self.top_k if top_k is None else top_k
-        result: dict[str, Any] = super().predict_batch(
-            queries, documents, top_k=wanted * _CANDIDATES, batch_size=batch_size
+        labels: list[MultiLabel] | None = None,
+        add_isolated_node_eval: bool = False,
+    ) -> tuple[dict[str, Any], str]:
+        # BaseReader cannot take apart the answers to one question about each of many documents.
+        lists = [[one] for one in documents if isinstance(one, Document)] if len(queries) == 1 else []
+        output: tuple[dict[str, Any], str] = super().run_batch(
+            queries, lists or documents, top_k, batch_size, labels, add_isolated_node_eval
         )
-        known = [d for some in documents for d in (some if isinstance(some, list) else [some])]
-        result["answers"] = [
-            [_finished(one, known, wanted) for one in answers]
-            if answers and isinstance(answers[0], list)
-            else _finished(answers, known, wanted)
-            for answers in result["answers"]
-        ]
-        return result
+        return output
 
+    def _wanted(self, top_k: int | None) -> int:
+        wanted = self.top_k if top_k is None else top_k
+        if not isinstance(wanted, int) or wanted < 1:
+            raise InvalidRequestError(f"top_k = {wanted!r} of the reader is not a number of answers from 1 up")
+        return wanted
 
-def _readable(documents: Sequence[Document]) -> list[Document]:
-    return [document for document in documents if document.content.strip()]
+    def _check_question(self, query: str) -> None:
+        if not self._keeps(query):
+            raise InvalidRequestError("the question holds nothing that the reader can read; ask something in words")
+
+    def _readable(self, documents: Sequence[Document]) -> list[Document]:
+        return [document for document in documents if self._keeps(document.content)]
+
+    def _keeps(self, text: str) -> bool:
+        """Whether the tokenizer makes anything of ``text``."""
+        if _SURELY_READ.search(text):
+            return True
+        tokenizer = self.inferencer.processor.tokenizer
+        return bool(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _finished(answers: Sequence[Answer], documents: Sequence[Document], top_k: int) -> list[Answer]:
@@ -147,7 +190,9 @@ def _place(answer: Answer, document: Document) -> None:
     begin = start - before
     answer.context = content[begin : begin + len(answer.context)]
     answer.offsets_in_context = [Span(start=before, end=before + end - start)]
-    offset = document.meta.get("start", 0)
+    offset = document.meta.get("start")
+    if not isinstance(offset, int):
+        offset = 0  # A document that no splitter cut is its own file.
     place: dict[str, Any] = {"answer_start": offset + start, "answer_end": offset + end}
     if "page" in document.meta:
         place["answer_page"] = document.meta["page"] + bisect_right(document.meta.get("page_breaks", []), start)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qa_app.errors import ModelError
-from qa_app.reading.model_files import check_model
+from qa_app.reading.model_files import check_model, has_weights
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ def resolve(model: str) -> ResolvedModel:
     """
     if model == BUNDLED:
         return _bundled(None)
-    path = Path(model).expanduser()
-    if path.exists() or path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
+    path = _local(model)
+    if path is not None:
         check_model(path)
         return ResolvedModel(str(path), path)
     folder = _cached(model)
@@ -51,6 +51,17 @@ def resolve(model: str) -> ResolvedModel:
             )
     check_model(folder)
     return ResolvedModel(model, folder)
+
+
+def _local(model: str) -> Path | None:
+    """The folder that ``model`` names, there or not; None where it can only be a name on the hub."""
+    try:
+        path = Path(model).expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long, an unknown user's home, a NUL.
+        raise ModelError(f"reader.model = {model[:200]!r} is neither a folder nor a name on the hub") from error
+    return path if there or path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1 else None
 
 
 def _bundled(notice: str | None) -> ResolvedModel:
@@ -69,14 +80,13 @@ def _cached(model: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(model, local_files_only=True, allow_patterns=[*_PATTERNS, "pytorch_model.bin"]))
+        folder = Path(snapshot_download(model, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:
         raise ModelError(f"reader.model = {model!r} is neither a folder nor a name on the hub: {error}") from error
     # A download that was broken off leaves a snapshot without its weights; it is completed, not used.
-    complete = any((folder / name).is_file() for name in ("model.safetensors", "pytorch_model.bin"))
-    return folder if complete and (folder / "config.json").is_file() else None
+    return folder if has_weights(folder) and (folder / "config.json").is_file() else None
 
 
 def _downloaded(model: str) -> Path:
@@ -89,7 +99,7 @@ def _downloaded(model: str) -> Path:
             _PATTERNS if any(name.endswith(".safetensors") for name in names) else [*_PATTERNS, "pytorch_model.bin"]
         )
         logger.warning("fetching the reader %s from the hub, once", model)
-        return Path(snapshot_download(model, allow_patterns=wanted, etag_timeout=_HUB_SECONDS))
+        return Path(snapshot_download(model, allow_patterns=wanted, ignore_patterns=["*/*"], etag_timeout=_HUB_SECONDS))
     except (RepositoryNotFoundError, GatedRepoError) as error:
         raise ModelError(
             f"the hub has no model {model!r} that you may read; see how the name is spelt, or log in with "

@@ -6,13 +6,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from qa_app.splitting.sentences import sentence_spans
 
-# A "word" longer than this is cut, so that text without spaces (or a line of base64) makes passages of bounded size.
-_WORD = re.compile(r"\S{1,40}")
-#: White-space-free scripts count a character as a third of a word; a passage is never longer than this a word.
+# What counts as a word. Three characters do in the scripts that put no spaces between words (Thai to Khmer, kana, Han).
+# A longer "word" is cut, so that a line of base64 makes passages of bounded size.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_UNSPACED}]{{1,3}}|[^\s{_UNSPACED}]{{1,40}}")
+#: A passage is never longer than this many characters a word, and one such "word" always fits.
 _CHARACTERS_A_WORD = 12
+_LONGEST_WORD = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +40,35 @@ def split(text: str, words: int, overlap: int, headings: Sequence[int] = ()) -> 
 
     ``headings`` are the sorted offsets where headings begin. A passage begins with a sentence and ends with one, unless
     the sentence alone is longer than a passage; a heading begins a passage and stays with the text under it. Every
-    character that is not white space is in a passage.
+    character that is not white space is in a passage, and no passage lies within another.
     """
     bounds = sorted({0, len(text), *(offset for offset in headings if 0 < offset < len(text))})
+    starts = frozenset(headings)
     passages: list[Passage] = []
     carried: list[_Sentence] = []
-    for start, end in zip(bounds, bounds[1:]):
+    for start, end in pairwise(bounds):
         sentences = [part for span in sentence_spans(text, start, end) for part in _bounded(text, *span, words)]
         sentences = carried + sentences
         carried = []
         if not sentences:
             continue
-        if _only_heading(text, sentences, start, headings) and end != len(text):
+        if start in starts and end != len(text) and _one_line(text, start, sentences[-1].end):
             carried = sentences
             continue
-        passages.extend(_section(text, sentences, words, overlap, headings))
+        passages.extend(_section(sentences, words, overlap, headings))
     return passages
 
 
-def _section(text: str, sentences: list[_Sentence], words: int, overlap: int, headings: Sequence[int]) -> list[Passage]:
+def _section(sentences: list[_Sentence], words: int, overlap: int, headings: Sequence[int]) -> list[Passage]:
+    limit = _limit(words)
     passages: list[Passage] = []
     first = 0
-    while first < len(sentences):
+    while True:
         last, count = first, sentences[first].words
         while (
             last + 1 < len(sentences)
             and count + sentences[last + 1].words <= words
-            and sentences[last + 1].end - sentences[first].start <= words * _CHARACTERS_A_WORD
+            and sentences[last + 1].end - sentences[first].start <= limit
         ):
             last += 1
             count += sentences[last].words
@@ -72,14 +78,21 @@ def _section(text: str, sentences: list[_Sentence], words: int, overlap: int, he
         above = bisect_right(headings, max(start, _body_start(sentences, first, last, headings))) - 1
         passages.append(Passage(start, end, above if above >= 0 else None))
         if last + 1 == len(sentences):
-            break
-        following = last + 1
+            return passages
+        # Sentences are shared as far as the sentence after them still fits; else the next passage would end where
+        # this one does.
+        following = sentences[last + 1]
         shared = 0
-        while following - 1 > first and shared + sentences[following - 1].words <= overlap * 1.5:
-            following -= 1
-            shared += sentences[following].words
-        first = following
-    return passages
+        beginning = last + 1
+        while (
+            beginning - 1 > first
+            and (more := shared + sentences[beginning - 1].words) <= overlap * 1.5
+            and more + following.words <= words
+            and following.end - sentences[beginning - 1].start <= limit
+        ):
+            beginning -= 1
+            shared = more
+        first = beginning
 
 
 def _body_start(sentences: list[_Sentence], first: int, last: int, headings: Sequence[int]) -> int:
@@ -93,17 +106,22 @@ def _body_start(sentences: list[_Sentence], first: int, last: int, headings: Seq
     return start
 
 
-def _only_heading(text: str, sentences: list[_Sentence], start: int, headings: Sequence[int]) -> bool:
+def _one_line(text: str, start: int, end: int) -> bool:
     """Whether a section holds nothing but its heading's line, so that it goes with what follows."""
-    return start in headings and "\n" not in text[start : sentences[-1].end].strip()
+    return "\n" not in text[start:end].strip()
+
+
+def _limit(words: int) -> int:
+    """Characters that a passage of so many words may have."""
+    return max(words * _CHARACTERS_A_WORD, _LONGEST_WORD)
 
 
 def _bounded(text: str, start: int, end: int, words: int) -> list[_Sentence]:
     """The sentence, cut at words where it alone is longer than a passage."""
-    limit = words * _CHARACTERS_A_WORD
+    limit = _limit(words)
     spans = [match.span() for match in _WORD.finditer(text, start, end)]
     if len(spans) <= words and end - start <= limit:
-        return [_Sentence(start, end, _weight(text, start, end, len(spans)))]
+        return [_Sentence(start, end, len(spans))]
     parts: list[_Sentence] = []
     begin, count = 0, 0
     for i, span in enumerate(spans):
@@ -113,8 +131,3 @@ def _bounded(text: str, start: int, end: int, words: int) -> list[_Sentence]:
         count += 1
     parts.append(_Sentence(spans[begin][0], spans[-1][1], count))
     return parts
-
-
-def _weight(text: str, start: int, end: int, words: int) -> int:
-    """Words, or a third of the characters where hardly any spaces part them."""
-    return max(words, (end - start) // 30)

@@ -49,8 +49,6 @@ _ABBREVIATIONS = frozenset(
         "mrs",
         "ms",
         "mt",
-        "no",
-        "nos",
         "nov",
         "oct",
         "op",
@@ -75,11 +73,17 @@ _ABBREVIATIONS = frozenset(
         "u.k",
     ]
 )
+#: Abbreviations only before a number, and else words that often end a sentence.
+_BEFORE_NUMBERS = frozenset(["no", "nos"])
 # A closing mark, quotes or brackets after it, white space, then something that can open a sentence; or a closing mark
-# of a script that puts no space behind it; or an empty line.
+# of a script that puts no space behind it; or an empty line. A run of marks matches from its first mark only, because
+# trying it from each would cost the square of its length.
 _BOUNDARY = re.compile(
-    r"""(?P<mark>[.!?…]+)["'”’»)\]]*(?P<space>\s+)(?=["'“‘«(\[]*[^\W_a-z])|[。！？｡।॥؟۔]+["'”’»」』)\]]*\s*|\n[^\S\n]*\n\s*"""
+    r"""(?P<mark>(?<![.!?…])[.!?…]+)["'”’»)\]]*(?P<space>\s+)(?=["'“‘«(\[]*[^\W_a-z])"""
+    r"""|[。！？｡।॥؟۔]+["'”’»」』)\]]*\s*"""
+    r"""|\n[^\S\n]*\n\s*"""
 )
+_EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘]*\Z")
 
 
@@ -90,17 +94,20 @@ def sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
     """
     position = start
     for match in _BOUNDARY.finditer(text, start, end):
-        if match["mark"] == "." and _abbreviates(text, match.start("mark")) and "\n\n" not in match["space"]:
+        if match["mark"] == "." and _abbreviates(text, match) and not _EMPTY_LINE.search(match["space"]):
             continue
         yield from _trimmed(text, position, match.end())
         position = match.end()
     yield from _trimmed(text, position, end)
 
 
-def _abbreviates(text: str, stop: int) -> bool:
-    """Whether the word before the full stop at ``stop`` is an initial or an abbreviation."""
+def _abbreviates(text: str, boundary: re.Match[str]) -> bool:
+    """Whether the word before a full stop is an initial or an abbreviation."""
+    stop = boundary.start("mark")
     found = _LAST_WORD.search(text, max(0, stop - 12), stop)
     word = found[0] if found else ""
+    if word.lower() in _BEFORE_NUMBERS:
+        return text[boundary.end()].isdigit()
     return (len(word) == 1 and word.isupper()) or word.lower() in _ABBREVIATIONS
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,10 +25,13 @@ _FILE_ONLY = (
     "ingested_at",
 )
 
+#: Characters of a heading that a passage repeats; a mistaken one may be a whole paragraph.
+_HEADING = 200
+
 
 def passage_id(file_id: str, start: int, content: str) -> str:
     """The same for the same passage of the same file, different for equal texts in two files; 32 hex digits."""
-    return hashlib.blake2b(f"{file_id}\n{start}\n{content}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{file_id}\n{start}\n{content}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 class PassageSplitter(BasePreProcessor):
@@ -46,25 +49,22 @@ class PassageSplitter(BasePreProcessor):
         self.overlap = overlap
 
     def process(self, documents: Any, **_: object) -> list[Document]:
-        given = documents if isinstance(documents, list) else [documents]
-        return [
-            passage
-            for document in given
-            for passage in self._passages(Document.from_dict(document) if isinstance(document, dict) else document)
-        ]
+        """The passages of one document or of many, each a ``Document`` or its dictionary."""
+        return [passage for document in _documents(documents) for passage in self._passages(document)]
 
     def run(self, documents: Any) -> tuple[dict[str, Any], str]:
         """The passages as ``documents``, and the whole ``files`` beside them."""
-        return {"documents": self.process(documents), "files": documents}, "output_1"
+        files = _documents(documents)
+        return {"documents": self.process(files), "files": files}, "output_1"
 
     def run_batch(self, documents: Any) -> tuple[dict[str, Any], str]:
-        if documents and isinstance(documents[0], list):
+        if isinstance(documents, list) and documents and isinstance(documents[0], list):
             return {"documents": [self.process(some) for some in documents]}, "output_1"
         return self.run(documents)
 
     def clean(self, document: Any, *_: object, **__: object) -> Document:
         """The document as it is: cleaning would move the offsets, converters clean while they extract."""
-        return Document.from_dict(document) if isinstance(document, dict) else document
+        return _documents(document)[0]
 
     def split(self, document: Any, *_: object, **__: object) -> list[Document]:
         return self.process(document)
@@ -76,17 +76,17 @@ class PassageSplitter(BasePreProcessor):
         file_id = document.meta.get("file_id") or document.id
         shared = {key: value for key, value in document.meta.items() if key not in _FILE_ONLY}
         shared["file_id"] = file_id
-        result = []
+        result: list[Document] = []
         for passage in split(text, self.words, self.overlap, [heading[0] for heading in headings]):
             meta = {**shared, "start": passage.start, "end": passage.end}
             if page_starts:
-                page = bisect_right(page_starts, passage.start)
-                meta["page"] = max(page, 1)
-                breaks = [at - passage.start for at in page_starts[page:] if at < passage.end]
+                page = max(bisect_right(page_starts, passage.start), 1)
+                meta["page"] = page
+                breaks = [at - passage.start for at in page_starts[page : bisect_left(page_starts, passage.end)]]
                 if breaks:
                     meta["page_breaks"] = breaks
             if passage.heading is not None:
-                meta["heading"] = headings[passage.heading][2]
+                meta["heading"] = headings[passage.heading][2][:_HEADING]
             content = text[passage.start : passage.end]
             result.append(
                 Document(
@@ -94,3 +94,10 @@ class PassageSplitter(BasePreProcessor):
                 )
             )
         return result
+
+
+def _documents(given: Any) -> list[Document]:
+    return [
+        Document.from_dict(one) if isinstance(one, dict) else one
+        for one in (given if isinstance(given, list) else [given])
+    ]

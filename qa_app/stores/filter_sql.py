@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qa_app.stores.filters import All, Any_, Clause, In, Not, SameList
+from qa_app.stores.filters import All, Clause, Either, In, Not, SameList
 from qa_app.stores.metadata import Scalar
 
 _COMPARE = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
@@ -11,7 +11,7 @@ Condition = tuple[str, list[Scalar]]
 
 def compile_sql(clause: Clause, column: str) -> Condition:
     """The condition and its parameters; ``column`` is trusted SQL naming the JSON text."""
-    if isinstance(clause, (All, Any_)):
+    if isinstance(clause, (All, Either)):
         return _join([compile_sql(part, column) for part in clause.parts], "AND" if isinstance(clause, All) else "OR")
     if isinstance(clause, Not):
         sql, parameters = compile_sql(clause.part, column)

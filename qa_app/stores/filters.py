@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from qa_app.errors import InvalidRequestError
 from qa_app.stores.metadata import Scalar, check_key, check_scalar
@@ -37,7 +37,7 @@ class All:
 
 
 @dataclass(frozen=True)
-class Any_:
+class Either:
     """At least one part holds."""
 
     parts: tuple[Clause, ...]
@@ -75,7 +75,7 @@ class Range:
     value: str | float
 
 
-Clause = Union[All, Any_, Not, In, SameList, Range]
+Clause: TypeAlias = "All | Either | Not | In | SameList | Range"
 
 
 def parse(filters: object) -> Clause | None:
@@ -125,7 +125,7 @@ class _Parser:
             parts = [part for tree in trees for part in self._entries(tree, depth)]
             if key == "$and":
                 return _all(parts)
-            either = parts[0] if len(parts) == 1 else Any_(tuple(parts))
+            either = parts[0] if len(parts) == 1 else Either(tuple(parts))
             return either if key == "$or" else Not(either)
         if isinstance(key, str) and key.startswith("$"):
             raise InvalidRequestError(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from qa_app.errors import InvalidRequestError
 
-Scalar = Union[str, int, float, bool]
+Scalar: TypeAlias = str | int | float | bool
 
-MAX_KEYS = 64
+MAX_KEYS = 128
 MAX_KEY_BYTES = 256
 MAX_VALUE_BYTES = 4096
 MAX_LIST = 256
@@ -38,7 +38,7 @@ def check_key(key: object) -> str:
 
 
 def check_scalar(value: object, what: str) -> Scalar:
-    """``value`` if it is text, a number or a truth value within the limits; raises InvalidRequestError naming ``what``."""
+    """``value`` if it is text, a number or a truth value within the limits; raises InvalidRequestError."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -17,7 +17,8 @@ def test_blocks_break_lines_and_inline_tags_do_not() -> None:
     """The text reads in lines as a browser would show it, white space collapsed and entities decoded."""
     extraction = _extract(
         "<html><head><title> The  River </title><style>p{}</style></head><body>\n<h1>The <em>big</em>\n river</h1>"
-        "<p>It is <b>lo</b>ng,\n   &eacute;&amp;&#128512; <br>second line</p><ul><li>a</li><li>b<ul><li>c</li></ul></li></ul>"
+        "<p>It is <b>lo</b>ng,\n   &eacute;&amp;&#128512; <br>second line</p>"
+        "<ul><li>a</li><li>b<ul><li>c</li></ul></li></ul>"
         "<div>d<span>e</span></div><pre>x\n  y</pre><script>var z;</script><template>t</template></body></html>"
     )
     assert extraction.text == "The big river\n\nIt is long, é&😀\nsecond line\n\na\nb\nc\nde\n\nx\n  y"

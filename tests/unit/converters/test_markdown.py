@@ -16,7 +16,8 @@ def _extract(source: str) -> Extraction:
 def test_markup_goes_and_words_stay() -> None:
     """Emphasis, links, images, code, quotes and rules leave exactly the words a reader sees."""
     text = _extract(
-        '# The *big* river\n\nIt is **long**, see [the map](http://x.org/a "t") and ![a bend](b.png).\nNext `line()`.\n\n'
+        '# The *big* river\n\nIt is **long**, see [the map](http://x.org/a "t") and ![a bend](b.png).\n'
+        "Next `line()`.\n\n"
         "> quoted\n\n---\n\n```python\nif a:\n    *b*\n```\n\n    indented\n\nA<br>B &amp; C \\* <b>bold</b>\n"
     ).text
     assert text == (

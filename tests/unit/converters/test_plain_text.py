@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ def test_form_feeds_start_pages(pages: list[str]) -> None:
     """Text between form feeds is a page, and its start counts code points."""
     extraction = extract("\f".join(pages).encode("utf-8-sig"))
     starts = [*extraction.page_starts, len(extraction.text) + 1]
-    assert [extraction.text[start : end - 1] for start, end in zip(starts, starts[1:], strict=False)] == pages
+    assert [extraction.text[start : end - 1] for start, end in pairwise(starts)] == pages
 
 
 def test_a_final_form_feed_starts_no_page() -> None:
@@ -33,8 +35,8 @@ def test_a_final_form_feed_starts_no_page() -> None:
 
 def test_underlined_lines_are_headings() -> None:
     """A line of its own with a rule of its length below is a heading; a separator and a table rule are not."""
-    source = "Title 😀\n=======\n\ntext\n----\n\n  Part one\n  --------\nText\n\nPart two\n--------\n\nOther\n--------------------\n"
-    extraction = extract(source.encode())
+    source = "Title 😀\n=======\n\ntext\n----\n\n  Part one\n  --------\nText\n\nPart two\n--------\n"
+    extraction = extract((source + "\nOther\n--------------------\n").encode())
     found = [(heading.level, heading.title) for heading in extraction.headings]
     assert found == [(1, "Title 😀"), (2, "text"), (2, "Part two")]
     for heading in extraction.headings:

@@ -1,0 +1,201 @@
+"""F18-F25 and D: folders with anything in them; what is good is indexed, the rest has its reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qa_app.settings import Settings
+from tests.ingesting import ends, ingesting, settings_for, snapshot, write
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(tmp_path / "data")
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+ODD_NAMES = [
+    "a..\\x.txt", "C:x.txt", "new\nline.txt", "tab\t.txt", "-rf.txt", "<img src=x onerror=alert(1)>.txt", "CON.txt",
+    "x" * 250 + ".txt",
+    "\u202etxt.exe.txt", "日本語.txt", "$HOME.txt", "'; DROP TABLE files_1; --.txt", "%00.txt", "a b  c.txt",
+]  # fmt: skip
+
+
+def test_f18_odd_names(settings: Settings, tmp_path: Path) -> None:
+    """Names that would be something else to a shell, a page or another system are just names."""
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    for i, name in enumerate(ODD_NAMES):
+        (folder / name).write_text(f"The text of number{i}.")
+    before = tree(tmp_path)
+    with ingesting(settings) as ingest:
+        assert set(ends(ingest(folder)).values()) == {"indexed"}
+        for i, name in enumerate(ODD_NAMES):
+            assert ingest.store.query(f"number{i}")[0].meta["name"] == name
+    assert {name for name in tree(tmp_path) - before if not name.startswith("data")} == set()
+
+
+def test_f18_a_name_that_is_not_text(settings: Settings, tmp_path: Path) -> None:
+    """A file name in no encoding is rejected by name, and its neighbours are indexed."""
+    folder = write(tmp_path / "papers", {"good.txt": "Good words."})
+    (Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.txt"))).write_text("Bad name.")
+    with ingesting(settings) as ingest:
+        assert sorted(ends(ingest(folder)).values()) == ["indexed", "name"]
+
+
+def test_f19_links_pipes_sockets_and_devices(settings: Settings, tmp_path: Path) -> None:
+    """Links out of the folder, loops, pipes, sockets and devices are named and never opened."""
+    folder = write(tmp_path / "papers", {"good.txt": "Good words.", "sub/inner.txt": "Inner words."})
+    write(tmp_path, {"secret.txt": "Secret words."})
+    (folder / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "outdir").symlink_to(tmp_path)
+    (folder / "device").symlink_to("/dev/zero")
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "up").symlink_to(folder)
+    (folder / "broken.txt").symlink_to(folder / "nowhere")
+    (folder / "twin.txt").symlink_to(folder / "good.txt")
+    os.mkfifo(folder / "pipe")
+    # A socket's path is limited to some hundred bytes, so it is bound from within the folder.
+    here = Path.cwd()
+    server = socket.socket(socket.AF_UNIX)
+    os.chdir(folder)
+    try:
+        server.bind("socket")
+    finally:
+        os.chdir(here)
+        server.close()
+    expected = {
+        "good.txt": "indexed", "sub/inner.txt": "indexed", "out.txt": "outside_root", "outdir": "outside_root",
+        "device": "outside_root", "loop": "not_a_file", "up": "skipped", "broken.txt": "vanished",
+        "twin.txt": "skipped", "pipe": "not_a_file", "socket": "not_a_file",
+    }  # fmt: skip
+    with ingesting(settings) as ingest:
+        assert ends(ingest(folder)) == expected
+        assert ingest.store.query("secret") == []
+    with ingesting(settings, follow_symlinks=True) as ingest:
+        followed = {
+            **expected,
+            "good.txt": "unchanged",
+            "sub/inner.txt": "unchanged",
+            "twin.txt": "indexed",
+            "up": "not_a_file",
+        }
+        assert ends(ingest(folder)) == followed
+        assert ingest.store.query("secret") == []
+
+
+def test_f20_unreadable_files_and_folders(tmp_path: Path) -> None:
+    """What may not be read is rejected as such and not pruned; the rest is indexed."""
+    folder = write(tmp_path / "papers", {"good.txt": "Good words.", "shut.txt": "Shut.", "cellar/deep.txt": "Deep."})
+    # Root reads everything unless it gives up the right to.
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    command = [*powerless, sys.executable, "-m", "qa_app", "ingest", "--prune", "--json", str(folder)]
+    environment = {**os.environ, "QA_DATA_DIR": str(tmp_path / "data")}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    (folder / "shut.txt").chmod(0)
+    (folder / "cellar").chmod(0)
+    try:
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    finally:
+        (folder / "cellar").chmod(0o755)
+    assert done.returncode == 3, done.stderr
+    got = {entry["path"]: entry["reason"] or entry["status"] for entry in json.loads(done.stdout)["files"]}
+    assert got == {"cellar": "permission", "good.txt": "unchanged", "shut.txt": "permission"}
+
+
+def test_f21_f22_same_name_and_same_content(settings: Settings, tmp_path: Path) -> None:
+    """Files of one name in two folders, and of one content under two names, are all kept apart."""
+    folder = write(tmp_path / "p", {"a/x.txt": "One text.", "b/x.txt": "Another text.", "c/y.txt": "One text."})
+    with ingesting(settings) as ingest:
+        ingest(folder)
+        assert ingest.store.get_document_count() == 3
+        assert len({passage.id for passage in ingest.store.get_all_documents()}) == 3
+
+
+def test_f24_a_word_of_three_megabytes(settings: Settings, tmp_path: Path) -> None:
+    """One endless word, or one endless line, makes passages of bounded size that cover it all."""
+    folder = write(tmp_path / "p", {"word.txt": "x" * 3_000_000, "line.txt": "word " * 600_000})
+    with ingesting(settings) as ingest:
+        assert set(ends(ingest(folder)).values()) == {"indexed"}
+        for file in ingest.store.get_all_files():
+            passages = ingest.store.get_file_passages(file.id)
+            assert max(len(passage.content) for passage in passages) <= 100 * 12
+            covered = 0
+            for passage in passages:
+                assert passage.meta["start"] <= covered + 1
+                covered = max(covered, passage.meta["end"])
+            assert covered >= 2_999_999
+
+
+def test_f23_a_file_that_vanishes_while_it_waits(settings: Settings, tmp_path: Path) -> None:
+    """A file that is gone when its turn comes is rejected, and the others are indexed."""
+    folder = write(tmp_path / "p", {f"{i}.txt": f"Text number{i}." for i in range(5)})
+    with ingesting(settings) as ingest:
+        from qa_app.pipelines.walking import Found
+
+        batch = [(Found(folder / f"{i}.txt", f"{i}.txt"), f"id{i}") for i in range(5)]
+        (folder / "3.txt").unlink()
+        import gc
+
+        ingestion = next(o for o in gc.get_objects() if type(o).__name__ == "Ingestion" and o.store is ingest.store)
+        assert [result.reason for result in ingestion._index(batch)] == [None, None, None, "vanished", None]
+
+
+def test_hidden_and_excluded_entries_are_said_to_be_skipped(settings: Settings, tmp_path: Path) -> None:
+    """What is left out on purpose is counted, and taken when asked for."""
+    folder = write(
+        tmp_path / "p",
+        {".git/config.txt": "x", ".hidden.txt": "Hidden words.", "drafts/a.txt": "Draft.", "b.txt": "B."},
+    )
+    with ingesting(settings, exclude=("drafts",)) as ingest:
+        expected = {".git": "skipped", ".hidden.txt": "skipped", "drafts": "skipped", "b.txt": "indexed"}
+        assert ends(ingest(folder)) == expected
+    with ingesting(settings, hidden=True, exclude=("*/a.txt", ".git")) as ingest:
+        assert ends(ingest(folder))[".hidden.txt"] == "indexed"
+
+
+def test_f25_interrupted_and_resumed(tmp_path: Path) -> None:
+    """Ctrl-C ends a long ingestion with 130, and the next run completes it to a clean run's passages."""
+    folder = write(tmp_path / "many", {f"{i % 50}/{i:05}.txt": f"File number{i} says so." * 20 for i in range(5000)})
+    environment = {**os.environ, "QA_DATA_DIR": str(tmp_path / "data"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "qa_app", "ingest", str(folder)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    wait_for_some_passages(tmp_path / "data" / "store.sqlite")
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert (process.returncode, "interrupted" in messages) == (130, True), messages[-2000:]
+    settings, clean = settings_for(tmp_path / "data"), settings_for(tmp_path / "clean")
+    with ingesting(settings) as ingest:
+        report = ingest(folder)
+        assert set(report.counts) == {"indexed", "unchanged"}
+        resumed = snapshot(ingest.store)
+    with ingesting(clean) as ingest:
+        ingest(folder)
+        assert snapshot(ingest.store) == resumed
+
+
+def wait_for_some_passages(database: Path) -> None:
+    """Returns once an ingestion in another process has committed its first batch."""
+    from qa_app.stores.sqlite import SQLiteDocumentStore
+
+    for _ in range(600):
+        if database.exists():
+            store = SQLiteDocumentStore(str(database))
+            count = store.get_document_count()
+            store.close()
+            if count:
+                return
+        time.sleep(0.05)
+    pytest.fail("the ingestion wrote nothing in 30 s")

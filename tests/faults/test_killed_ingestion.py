@@ -1,0 +1,47 @@
+"""D2: an ingestion killed at any moment is completed by the next, with exactly a clean run's passages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.ingesting import write
+
+#: Kills in one run of the suite; QA_TEST_KILLS asks for more.
+KILLS = int(os.environ.get("QA_TEST_KILLS", "8"))
+
+
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
+def test_d2_killed_ingestion(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Whatever moment SIGKILL hits, the next run ends with a clean run's passages and nothing more."""
+    folder = write(
+        tmp_path / "papers",
+        {
+            f"{i % 9}/{i:03}.txt": "\n\n".join(f"Sentence {j} of file {i} is here." * 9 for j in range(9))
+            for i in range(300)
+        },
+    )
+    options = {"data_dir": str(tmp_path / "data"), "url": None, "index": f"d2-{os.getpid()}"}
+    if store == "elasticsearch":
+        options["url"] = request.getfixturevalue("elasticsearch_url")
+    driver = subprocess.run(
+        [sys.executable, "-m", "tests.faults.kill_driver", json.dumps(options), str(folder), str(KILLS), "7"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60 + 20 * KILLS,
+        check=False,
+    )
+    assert driver.returncode == 0, driver.stderr[-3000:]
+    result = json.loads(driver.stdout)
+    assert result["kills"] > KILLS / 3, "hardly a run was hit; the delays no longer fit the duration"
+    assert set(result["ends"].values()) <= {"indexed", "unchanged"}
+    assert result["passages"] == result["clean"]
+    assert set(result["again"].values()) == {"unchanged"}
+    assert result["problem"] is None

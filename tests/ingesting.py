@@ -1,0 +1,74 @@
+"""Ingestion as the command does it, within a test's own process and on a store of its choice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qa_app import bootstrap
+from qa_app.pipelines.report import FileResult, Report
+from qa_app.pipelines.walking import Walk
+from qa_app.settings import Settings, load
+from qa_app.stores.passage_store import PassageStore
+
+
+def settings_for(data_dir: Path, elasticsearch_url: str | None = None, **overrides: Any) -> Settings:
+    """Settings of an embedded store in ``data_dir``, or of the server."""
+    values: dict[str, Any] = {"data_dir": str(data_dir), "reader_model": "bundled", **overrides}
+    if elasticsearch_url:
+        values |= {"store": "elasticsearch", "elasticsearch_url": elasticsearch_url}
+    return load(values, environment={})
+
+
+@contextmanager
+def ingesting(settings: Settings, **options: Any) -> Iterator[Any]:
+    """A function that ingests paths, and has the store as ``.store``; converting processes are shared by its calls."""
+    walk = Walk(**{key: options.pop(key) for key in ("follow_symlinks", "hidden", "exclude") if key in options})
+    seen: list[FileResult] = []
+    with (
+        bootstrap.open_store(settings) as store,
+        bootstrap.open_ingestion(
+            settings,
+            store,
+            meta=options.pop("meta", {}),
+            walk=walk,
+            prune=options.pop("prune", False),
+            on_done=seen.append,
+        ) as ingestion,
+    ):
+
+        def ingest(*paths: Path) -> Report:
+            return ingestion.run(list(paths))
+
+        ingest.store = store  # type: ignore[attr-defined]
+        ingest.seen = seen  # type: ignore[attr-defined]
+        yield ingest
+
+
+def ends(report: Report) -> dict[str, str]:
+    """How each file of a report ended: its status, or the reason of its rejection."""
+    return {result.path: result.reason or result.status for result in report.files}
+
+
+def snapshot(store: PassageStore) -> list[tuple[str, str, str]]:
+    """Every passage as its id, its content's hash and its metadata; equal where two stores hold the same."""
+    return sorted(
+        (
+            document.id,
+            hashlib.sha256(document.content.encode()).hexdigest(),
+            repr(sorted(document.meta.items(), key=str)),
+        )
+        for document in store.get_all_documents()
+    )
+
+
+def write(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """Files under ``folder``, made with their folders."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
