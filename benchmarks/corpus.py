@@ -22,7 +22,7 @@ SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 SEED = 20
 PASSAGE_WORDS = 100
 #: Words of a file that makes eight passages of a hundred words, twenty of which are shared with the one before.
-_FILE_WORDS = 650
+_FILE_WORDS = 490
 _NAMES, _TERMS = 120_000, 60_000
 #: A word that the samples use as often is an everyday one and stays.
 _EVERYDAY = 20
@@ -97,7 +97,7 @@ class Corpus:
         """One of the samples' questions with words of one of the passage's sentences in place of its own."""
         rng = random.Random(f"{self._seed} question {number}")
         frame = rng.choice(self._questions)
-        gaps = rng.choice([words for words in passage.sentences if words] or [(((_NAME, "it")),)])
+        gaps = rng.choice([words for words in passage.sentences if words] or [((_NAME, "it"),)])
         left = {kind: [word for of, word in gaps if of == kind] for kind in (_NAME, _TERM, _NUMBER)}
         words: list[str] = []
         for kind in frame.gaps:

@@ -19,7 +19,7 @@ def made_up_words(count: int, rng: random.Random) -> list[str]:
     """``count`` distinct pronounceable words of two to four syllables, in lower case."""
     words: dict[str, None] = {}
     while len(words) < count:
-        syllables = rng.choices((1, 2, 3), (1, 6, 3))[0]
+        syllables = rng.choices((1, 2, 3), (5, 5, 1))[0]
         stem = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(syllables))
         words[stem + rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) + rng.choice(_ENDINGS)] = None
     return list(words)

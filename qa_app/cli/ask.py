@@ -33,7 +33,9 @@ def ask(
     """Answer a question from the indexed documents."""
     quiet_libraries()
     from qa_app import settings as settings_room
+    from qa_app.pipelines.questions import check_question
 
+    check_question(question)
     settings = settings_room.load({"index": index, "reader_top_k": top_k, "retriever_top_k": passages})
     params = {"filters": _parsed(filters)} if filters is not None else {}
     with Answering(settings) as answering:

@@ -51,8 +51,8 @@ def doctor(index: IndexOption = None, as_json: JsonOption = False) -> None:
         checks.append(Check("settings", "failed", str(error), error.exit_code))
     else:
         import_haystack()
-        for name, check in (("settings", _told), ("data folder", _data_folder), ("store", _store), ("reader", _reader)):
-            checks += _guarded(name, check, settings)
+        for name, look in (("settings", _told), ("data folder", _data_folder), ("store", _store), ("reader", _reader)):
+            checks += _guarded(name, look, settings)
     if as_json:
         print_json([asdict(check) for check in checks])
     else:

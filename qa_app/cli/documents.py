@@ -112,6 +112,8 @@ def delete(
             found = [find(store, document) for document in documents or []]
             store.delete_files([file.id for file in found])
             deleted = [_record(file) for file in found]
+        store.finish_writing()
+        store.wipe_traces()
     if as_json:
         print_json(deleted)
     else:

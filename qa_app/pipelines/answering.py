@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from haystack import Pipeline
 from haystack.nodes import BM25Retriever
 
-from qa_app.errors import InvalidRequestError, QaAppError
-from qa_app.reading.reader import PassageReader
+from qa_app.errors import QaAppError
+from qa_app.pipelines.questions import check_question
 from qa_app.stores.passage_store import PassageStore
 
-MAX_QUESTION = 10_000
+if TYPE_CHECKING:
+    # Ingestion shares this module and must not pay for torch.
+    from qa_app.reading.reader import PassageReader
 
 
 def answering_pipeline(store: PassageStore, reader: PassageReader, passages: int) -> Pipeline:
@@ -28,14 +30,7 @@ def ask(pipeline: Pipeline, question: str, params: Mapping[str, Any] | None = No
 
     Raises InvalidRequestError for a question without words, and whatever the store or the reader raise.
     """
-    if not question.strip():
-        raise InvalidRequestError("the question is empty; ask something in words")
-    if len(question) > MAX_QUESTION:
-        raise InvalidRequestError(f"the question has {len(question)} characters; at most {MAX_QUESTION} are taken")
-    try:
-        question.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequestError("the question holds half of a surrogate pair, which is not text") from None
+    check_question(question)
     result: dict[str, Any] = run(pipeline, query=question, params=dict(params or {}))
     return result
 

@@ -72,6 +72,9 @@ class PassageStore(KeywordDocumentStore):
     def problem(self) -> str | None:
         """What is wrong with the stored data and what to do about it, looked for thoroughly; None where all is well."""
 
+    def wipe_traces(self, index: str | None = None) -> None:
+        """Takes what was deleted out of the store's files, where deleting alone leaves it to be reused."""
+
     def finish_writing(self, index: str | None = None) -> None:
         """Makes all that was written searchable; to be called once after the last of many writes."""
 

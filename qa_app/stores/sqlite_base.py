@@ -65,15 +65,24 @@ class SQLiteBase(PassageStore):
         self._local = threading.local()
 
     def problem(self) -> str | None:
-        """SQLite's own check of every page, and of the word index against the passages; seconds a gigabyte."""
+        """Checks every page, the words against the passages, and the passages against the files' texts.
+
+        SQLite keeps no checksums, so a flipped bit in a text shows only in that comparison. Minutes a gigabyte.
+        """
         with self._reading() as connection:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                return f"{self.path} is damaged ({found}); move it away and ingest again, or import an archive"
-            for (number,) in connection.execute("SELECT number FROM indexes").fetchall():
-                words = f"words_{number}"
-                connection.execute(f"INSERT INTO {words} ({words}) VALUES ('integrity-check')")
-        return None
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            for (n,) in connection.execute("SELECT number FROM indexes").fetchall() if found == "ok" else []:
+                connection.execute(f"INSERT INTO words_{n} (words_{n}, rank) VALUES ('integrity-check', 1)")
+                astray = connection.execute(
+                    f"SELECT f.id FROM documents_{n} AS d JOIN files_{n} AS f ON f.id = d.file_id WHERE d.content <>"
+                    " substr(f.text, json_extract(d.meta, '$.start') + 1,"
+                    " json_extract(d.meta, '$.end') - json_extract(d.meta, '$.start')) LIMIT 1"
+                ).fetchone()
+                if astray:
+                    found = f"a passage of file {astray[0]} does not stand in its text"
+        if found == "ok":
+            return None
+        return f"{self.path} is damaged ({found}); move it away and ingest again, or import an archive"
 
 
 def batches(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

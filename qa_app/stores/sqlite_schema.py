@@ -70,7 +70,7 @@ def translated(path: Path) -> Iterator[None]:
             raise StoreFullError(f"{path} cannot be written ({text}); free space or mend its permissions") from error
         if "unable to open" in text:
             raise StoreUnavailableError(f"{path} cannot be opened; see that its folder exists and is yours") from error
-        if "malformed" in text or "not a database" in text or "corrupt" in text:
+        if "malformed" in text or "not a database" in text or "corrupt" in text or "unsupported file" in text:
             raise StoreDamagedError(
                 f"{path} is damaged ({text}); move it away and ingest the documents again, or import an archive"
             ) from error

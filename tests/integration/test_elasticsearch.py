@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -231,11 +232,8 @@ def test_two_writers_of_one_file(open_store: Open, client: Elasticsearch, index:
             version = f"{name}{n}"
             lost.extend(store.write_files([file_of("f", version, *(f"shared {part} {version}" for part in "abc"))]))
 
-    writers = [threading.Thread(target=write, args=(name,)) for name in "xyz"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, "xyz"))
     store = open_store()
     store.finish_writing()
     file = store.get_file("f")
@@ -463,12 +461,12 @@ def test_a_server_killed_while_it_is_written_to(node: elasticsearch_server.Node)
             if n == 5:
                 started.set()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    started.wait(30)
-    node.kill()
-    node.restart()
-    writer.join()
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write)
+        started.wait(30)
+        node.kill()
+        node.restart()
+        writing.result()
     store.finish_writing()
     assert store.get_document_count() == 1 + 59 * 20
     assert store.problem() is None

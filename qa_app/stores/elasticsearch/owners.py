@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import threading
 import time
+from collections import Counter
 from typing import Any
 
 from qa_app.stores.elasticsearch.journal import WRITTEN, Journal
@@ -16,11 +18,14 @@ GRACE = 600
 
 # Tells this process from an earlier one with its number, as in a restarted container.
 _token = secrets.token_hex(4)
-_active: set[tuple[str, str, str]] = set()
+#: By how many threads; two may try for the same number, and the one that does not get it lets go of it.
+_active: Counter[tuple[str, str, str]] = Counter()
+_lock = threading.Lock()
 
 
 def _forked() -> None:
-    global _token  # noqa: PLW0603 - a fork is another process
+    global _token, _lock  # noqa: PLW0603 - a fork is another process
+    _lock = threading.Lock()
     _token = secrets.token_hex(4)
     _active.clear()
 
@@ -36,12 +41,17 @@ def me() -> dict[str, Any]:
 
 def begin(names: Names, write: str) -> None:
     """Notes that a thread of this process is at the write."""
-    _active.add((names.index, names.incarnation, write))
+    with _lock:
+        _active[names.index, names.incarnation, write] += 1
 
 
 def end(names: Names, write: str) -> None:
     """Notes that it no longer is."""
-    _active.discard((names.index, names.incarnation, write))
+    key = (names.index, names.incarnation, write)
+    with _lock:
+        _active[key] -= 1
+        if not _active[key]:
+            del _active[key]
 
 
 def abandoned(names: Names, journal: Journal) -> list[str]:

@@ -93,11 +93,8 @@ class ElasticsearchDocumentStore(PassageStore, HaystackStore):
 
     def problem(self) -> str | None:
         """Shards that are missing, and files whose passages are not all there; seconds for a hundred thousand files."""
-        for index in self._indexes.names():
-            found = problem(self._connection, self._journals, index)
-            if found:
-                return found
-        return None
+        found = (problem(self._connection, self._journals, index) for index in self._indexes.names())
+        return next(filter(None, found), None)
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -106,22 +103,18 @@ class ElasticsearchDocumentStore(PassageStore, HaystackStore):
         changes: dict[str, Change] = {}
         for file, passages in files:
             check_text(file.content, f"file {file.id}")
-            documents, _ = self._checked_documents(passages, "overwrite")
-            changes[file.id] = Change(file.id, file, documents)
-        _, lost = self._files.write(self._indexes.ensure(index or self.index), changes.values())
-        return lost
+            changes[file.id] = Change(file.id, file, self._checked_documents(passages, "overwrite")[0])
+        return self._files.write(self._indexes.ensure(index or self.index), changes.values())[1]
 
     def finish_writing(self, index: str | None = None) -> None:
-        names = self._indexes.find(index or self.index)
-        if names is not None:
+        if names := self._indexes.find(index or self.index):
             self._files.publish(names)
 
     def delete_files(self, ids: Sequence[str], index: str | None = None) -> int:
         names = self._indexes.find(index or self.index)
         if names is None:
             return 0
-        removed, _ = self._files.write(names, [Change(id, None, ()) for id in dict.fromkeys(ids)])
-        return removed
+        return self._files.write(names, [Change(id, None, ()) for id in dict.fromkeys(ids)])[0]
 
     def get_file(self, id: str, index: str | None = None) -> Document | None:
         names = self._indexes.find(index or self.index)

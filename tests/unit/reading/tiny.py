@@ -32,6 +32,25 @@ def save_model(folder: Path, kind: type = BertForQuestionAnswering, **options: A
     return folder
 
 
+def save_random_reader(folder: Path, like: Path) -> Path:
+    """A model with the tokenizer of the one in ``like`` and random weights, which marks spans anywhere, and fast."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).write_bytes((like / name).read_bytes())
+    torch.manual_seed(7)
+    rows = json.loads((like / "config.json").read_text())["vocab_size"]
+    config = BertConfig(
+        vocab_size=rows,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        initializer_range=1.0,
+    )
+    BertForQuestionAnswering(config).save_pretrained(folder)
+    return folder
+
+
 def save_masked_model(folder: Path) -> Path:
     """A language model that fills gaps and answers no questions."""
     return save_model(folder, BertForMaskedLM)

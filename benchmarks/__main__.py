@@ -1,0 +1,58 @@
+"""``python -m benchmarks [ingestion|search|reader]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from benchmarks import ingestion, machine, reader, report, search
+from benchmarks.server import server, version
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_PASSAGES = {"ingestion": 20_000, "search": 200_000}
+_QUESTIONS = {"search": 300, "reader": 40}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, prints tables, and writes them where ``--output`` says or where everything was measured."""
+    options = _parser().parse_args(arguments)
+    parts: dict[str, Callable[[str | None], list[report.Table]]] = {
+        "ingestion": lambda url: ingestion.measure(options.passages or _PASSAGES["ingestion"], url),
+        "search": lambda url: search.measure(
+            options.passages or _PASSAGES["search"], options.questions or _QUESTIONS["search"], url
+        ),
+        "reader": lambda url: reader.measure(options.questions or _QUESTIONS["reader"]),
+    }
+    wanted = [options.part] if options.part else list(parts)
+    facts = machine.describe()
+    tables: list[report.Table] = []
+    needs_server = options.elasticsearch and wanted != ["reader"]
+    with server() if needs_server else nullcontext(None) as url:
+        if url:
+            facts["Elasticsearch server"] = version(url)
+        for name in wanted:
+            tables += parts[name](url)
+    print(report.markdown(facts, tables), end="")
+    folder = options.output or (None if options.part else RESULTS)
+    if folder:
+        report.write(folder, facts, tables)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures how fast the application is.")
+    parser.add_argument("part", nargs="?", choices=("ingestion", "search", "reader"), help="measure only this")
+    parser.add_argument("--passages", type=int, help="how many (default: ingestion 20000, search 200000)")
+    parser.add_argument("--questions", type=int, help="how many (default: search 300, reader 40)")
+    parser.add_argument(
+        "--no-elasticsearch", dest="elasticsearch", action="store_false", help="leave out all that needs a server"
+    )
+    parser.add_argument("--output", type=Path, help="folder to write to (default: results/, where all is measured)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

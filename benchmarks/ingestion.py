@@ -1,0 +1,199 @@
+"""From files to a searchable store: plain texts of 3 to 5 KB, read, cut into passages and written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import child
+from benchmarks.report import Cell, Table
+
+#: Passages that a file makes, nearly always; the report has the true count.
+_A_FILE = 8
+#: Haystack's wait for refreshes makes its writing take seconds a thousand passages.
+_MOST_HAYSTACK = 4_000
+_MODULE = "benchmarks.ingestion"
+
+
+def measure(passages: int, url: str | None) -> list[Table]:
+    """Ingests about ``passages`` passages into either store, and fewer with stock Haystack v1."""
+    with tempfile.TemporaryDirectory() as folder:
+        texts = Path(folder) / "texts"
+        child.say(f"ingestion: making {passages // _A_FILE} files")
+        fewer = min(passages, _MOST_HAYSTACK)
+        child.run(_MODULE, "make_files", folder=str(texts), files=passages // _A_FILE)
+        child.run(_MODULE, "make_files", folder=str(Path(folder) / "fewer"), files=fewer // _A_FILE)
+        if url:
+            child.say("ingestion: warming the server up")
+            child.run(_MODULE, "with_haystack", folder=str(Path(folder) / "fewer"), url=url, refresh="false")
+        rows: list[dict[str, Cell]] = []
+        stages: list[dict[str, Cell]] = []
+        notes = [
+            "Seconds run from the first look into the folder until the last passage can be found; imports are left out.",
+            "Peak memory is the process's own; converting children are the processes that read files, all together. "
+            "Memory at 25, 50, 75 and 100 % of the files shows whether it grows with them.",
+        ]
+        for name, address in (("SQLite", None), ("Elasticsearch", url)):
+            if name == "SQLite" or address:
+                child.say(f"ingestion: qa_app into {name}")
+                found = child.run(
+                    _MODULE, "with_qa_app", folder=str(texts), data=str(Path(folder) / "data"), url=address
+                )
+                rows.append(_row(f"qa_app, {name}", found))
+        if url:
+            for refresh, name in (("wait_for", "as it comes"), ("false", "not waiting for refreshes")):
+                child.say(f"ingestion: Haystack v1, {name}")
+                found = child.run(
+                    _MODULE, "with_haystack", folder=str(Path(folder) / "fewer"), url=url, refresh=refresh
+                )
+                rows.append(_row(f"Haystack v1, {name}", found))
+                stages.append(_stages(f"Haystack v1, {name}", found))
+                notes += [note for note in found["notes"] if note not in notes]
+            stock = rows[-2]["passages a second"]
+            assert isinstance(stock, float)
+            for row in rows:
+                rate = row["passages a second"]
+                assert isinstance(rate, float)
+                row["times Haystack"] = rate / stock
+    tables = [Table("ingestion", "Ingestion of plain text", rows, notes)]
+    if stages:
+        tables.append(Table("ingestion_stages", "Where stock Haystack's ingestion spends its time", stages))
+    return tables
+
+
+def _row(name: str, found: dict[str, Any]) -> dict[str, Cell]:
+    quarters = found.get("quarters_mb")
+    return {
+        "": name,
+        "files": found["files"],
+        "passages": found["passages"],
+        "seconds": found["seconds"],
+        "passages a second": found["passages"] / found["seconds"],
+        "times Haystack": None,
+        "peak memory, MB": found["peak_mb"],
+        "at 25/50/75/100 %, MB": " / ".join(map(str, quarters)) if quarters else None,
+        "converting children, MB": found.get("children_mb"),
+    }
+
+
+def _stages(name: str, found: dict[str, Any]) -> dict[str, Cell]:
+    return {"": name, **{f"{stage}, s": seconds for stage, seconds in found["stages"].items()}}
+
+
+def make_files(folder: str, files: int) -> dict[str, Any]:
+    """Writes the texts, a thousand to a folder."""
+    from benchmarks.corpus import Corpus
+
+    corpus = Corpus()
+    for number in range(files):
+        path = Path(folder) / f"{number // 1000:03}" / f"text-{number:06}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(corpus.file(number), encoding="utf-8")
+    return {}
+
+
+def with_qa_app(folder: str, data: str, url: str | None) -> dict[str, Any]:
+    """Ingests the folder as ``qa-app ingest`` does, into Elasticsearch where there is ``url``."""
+    from qa_app.haystack_without_torch import import_haystack
+
+    import_haystack()
+    from benchmarks.memory import Quarters, peak_mb
+    from qa_app import bootstrap
+    from qa_app.pipelines.walking import Walk
+    from qa_app.settings import load
+
+    values: dict[str, object] = {"data_dir": data, "index": f"bench-{os.getpid()}"}
+    if url:
+        values |= {"store": "elasticsearch", "elasticsearch_url": url}
+    settings = load(values, environment={})
+    files = sum(1 for _ in Path(folder).rglob("*.txt"))
+    quarters = Quarters(files)
+    with (
+        bootstrap.open_store(settings) as store,
+        bootstrap.open_ingestion(
+            settings, store, meta={}, walk=Walk(), prune=False, on_done=quarters.step
+        ) as ingestion,
+    ):
+        report = ingestion.run([Path(folder)])
+        found = store.get_document_count()
+        if found != report.passages or report.counts != {"indexed": files}:
+            raise RuntimeError(f"{found} passages are there of {report.passages}; files: {report.counts}")
+        store.delete_index(settings.index)
+    return {
+        "files": files,
+        "passages": report.passages,
+        "seconds": report.seconds,
+        "peak_mb": peak_mb(),
+        "quarters_mb": quarters.own_mb,
+        "children_mb": quarters.children_mb,
+    }
+
+
+def with_haystack(folder: str, url: str, refresh: str) -> dict[str, Any]:
+    """Ingests the folder with Haystack's own nodes, stage after stage, each with all files at once."""
+    from urllib.parse import urlsplit
+
+    from haystack.document_stores import ElasticsearchDocumentStore
+    from haystack.nodes import PreProcessor, TextConverter
+
+    import qa_app  # noqa: F401 - switches Haystack's telemetry off
+    from benchmarks.memory import peak_mb
+
+    paths = sorted(Path(folder).rglob("*.txt"))
+    converter = TextConverter()
+    splitter = PreProcessor(split_by="word", split_length=100, split_overlap=20, progress_bar=False)
+    # It looks for its data when it is made, and fetches them where it may.
+    whole = splitter.split_respect_sentence_boundary = _finds_sentences()
+    address = urlsplit(url)
+    index = f"bench-haystack-{os.getpid()}"
+    store = ElasticsearchDocumentStore(
+        host=address.hostname,
+        port=address.port,
+        scheme=address.scheme,
+        index=index,
+        label_index=f"{index}-labels",
+        embedding_field="",
+        refresh_type=refresh,
+    )
+    marks = [time.perf_counter()]
+    files = [document for path in paths for document in converter.convert(file_path=path, meta={"name": path.name})]
+    marks.append(time.perf_counter())
+    passages = splitter.process(files)
+    marks.append(time.perf_counter())
+    store.write_documents(passages)
+    if refresh == "false":
+        store.client.indices.refresh(index=index)
+    marks.append(time.perf_counter())
+    count = store.get_document_count()
+    store.delete_index(index)
+    store.delete_index(f"{index}-labels")
+    notes = [
+        "Haystack v1 is TextConverter, PreProcessor (100 words, overlap 20) and ElasticsearchDocumentStore, without "
+        "embeddings. Each has all files at once, which waits for fewer refreshes than a file at a time would.",
+    ]
+    if not whole:
+        notes.append(
+            "PreProcessor's data for sentences (NLTK's punkt_tab) were not at hand, so it cut at words, which is faster."
+        )
+    return {
+        "files": len(paths),
+        "passages": count,
+        "seconds": marks[-1] - marks[0],
+        "peak_mb": peak_mb(),
+        "stages": {name: marks[i + 1] - marks[i] for i, name in enumerate(("convert", "split", "write"))},
+        "notes": notes,
+    }
+
+
+def _finds_sentences() -> bool:
+    """Whether NLTK's data for English sentences are at hand."""
+    from nltk.tokenize.punkt import PunktTokenizer  # type: ignore[import-untyped]
+
+    try:
+        PunktTokenizer("english")
+    except LookupError:
+        return False
+    return True

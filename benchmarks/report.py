@@ -1,0 +1,63 @@
+"""Results as Markdown for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: what it shows, its rows with the same keys in the same order, and what to know about it."""
+
+    name: str
+    title: str
+    rows: Sequence[Mapping[str, Cell]]
+    notes: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        """A heading, the table and a list of the notes."""
+        columns = list(self.rows[0])
+        lines = [
+            f"## {self.title}",
+            "",
+            f"| {' | '.join(columns)} |",
+            f"|{'|'.join('---' if column == columns[0] else '---:' for column in columns)}|",
+            *(f"| {' | '.join(_shown(row[column]) for column in columns)} |" for row in self.rows),
+            "",
+            *(f"- {note}" for note in self.notes),
+        ]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def markdown(machine: Mapping[str, str], tables: Sequence[Table]) -> str:
+    """The whole report."""
+    head = "\n".join(f"| {name} | {value} |" for name, value in machine.items())
+    return "\n".join([f"# Measured\n\n| | |\n|---|---|\n{head}\n", *(table.markdown() for table in tables)])
+
+
+def write(folder: Path, machine: Mapping[str, str], tables: Sequence[Table]) -> None:
+    """``latest.md`` and ``latest.json`` in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.md").write_text(markdown(machine, tables), encoding="utf-8")
+    content: dict[str, Any] = {
+        "machine": dict(machine),
+        "tables": {
+            table.name: {"title": table.title, "rows": [dict(row) for row in table.rows], "notes": list(table.notes)}
+            for table in tables
+        },
+    }
+    (folder / "latest.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _shown(value: Cell) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else value
