@@ -1,4 +1,4 @@
-"""Texts and questions for measuring, the same for the same seed.
+"""Texts and questions for measuring, the same for the same seed and the same samples.
 
 The sentences are those of ``samples/`` with everyday words as they stand and all other words exchanged: for words of
 the samples, for made-up ones, and in every third place for the few words that their text is about, as real texts repeat
@@ -12,7 +12,6 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,18 +153,8 @@ class Corpus:
 
 
 def _samples() -> tuple[list[str], list[str]]:
-    """The paragraphs and the questions of the sample sets."""
-    contexts: dict[str, None] = {}
-    questions: list[str] = []
-    for path in sorted(SAMPLES.glob("questions-*.json")):
-        paragraphs: Iterator[dict[str, object]] = (
-            paragraph
-            for article in json.loads(path.read_text(encoding="utf-8"))["data"]
-            for paragraph in article["paragraphs"]
-        )
-        for paragraph in paragraphs:
-            contexts[str(paragraph["context"])] = None
-            asked = paragraph["qas"]
-            assert isinstance(asked, list)
-            questions += [str(entry["question"]) for entry in asked]
-    return list(contexts), questions
+    """The paragraphs and the questions of the samples."""
+    articles = json.loads((SAMPLES / "questions.json").read_text(encoding="utf-8"))["data"]
+    paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
+    contexts = dict.fromkeys(str(paragraph["context"]) for paragraph in paragraphs)
+    return list(contexts), [str(entry["question"]) for paragraph in paragraphs for entry in paragraph["qas"]]

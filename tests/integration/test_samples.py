@@ -49,7 +49,7 @@ def test_there_are_enough_of_every_kind(samples: PassageStore) -> None:
 
 
 def test_questions_are_whole(samples: PassageStore) -> None:
-    """In SQuAD 2.0 form; every context stands in its document as extracted, every answer at its offset, ids are unique."""
+    """Every context stands in its document as extracted, every answer at its offset, and ids are unique."""
     texts = {file.meta["path"]: " ".join(samples.get_file(file.id).content.split()) for file in samples.get_all_files()}
     assert QUESTIONS["version"] == "v2.0"
     ids = [question["id"] for _, question, _ in questions()]
@@ -62,7 +62,7 @@ def test_questions_are_whole(samples: PassageStore) -> None:
 
 
 def test_the_retriever_finds_the_documents(samples: PassageStore) -> None:
-    """For nearly every question that has an answer, a passage of its document with the answer is among the first ten."""
+    """For nearly every question, a passage of its document with the answer is among the first ten."""
     asked = [(path, q["question"], q["answers"][0]["text"]) for path, q, _ in questions() if not q["is_impossible"]]
     hits = 0
     for path, question, answer in asked:
@@ -73,7 +73,7 @@ def test_the_retriever_finds_the_documents(samples: PassageStore) -> None:
 
 @pytest.mark.reader
 def test_the_reader_answers_from_the_samples(samples: PassageStore) -> None:
-    """The bundled reader finds more than a third of a fixed choice of answers at its first attempt, in its very place."""
+    """The bundled reader's first answer is right for over a third of some questions, each in its very place."""
     settings = settings_for(Path("unused"), reader_model="bundled")
     pipeline = bootstrap.build_answering(settings, samples, bootstrap.open_reader(settings))
     from qa_app.pipelines.answering import ask
