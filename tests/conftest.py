@@ -40,3 +40,18 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     node = elasticsearch_server.start_node(tmp_path_factory.mktemp("elasticsearch"))
     yield node.url
     node.stop()
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[elasticsearch_server.Node]]:
+    """Three nodes of our own, which a test may kill as long as it restarts them."""
+    missing = elasticsearch_server.missing()
+    if missing:
+        if os.environ.get("QA_TEST_REQUIRE_ELASTICSEARCH"):
+            pytest.fail(f"tests against a cluster are required, but {missing}")
+        pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("cluster")
+    nodes = elasticsearch_server.start_cluster(folder, settings=elasticsearch_server.QUICK_FAULT_DETECTION)
+    yield nodes
+    for node in nodes:
+        node.stop()

@@ -1,4 +1,4 @@
-"""Plain text: the bytes decoded, form feeds as pages, underlined lines as headings."""
+"""Plain text: the bytes decoded, form feeds as pages, underlined or lone short lines as headings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from qa_app.converters.registry import TEXT
 
 # A line of its own after an empty line, and under it a line of = or -.
 _UNDERLINED = re.compile(r"(?:\A|\n[ \t]*\n|\f)([^\n\f]{1,120})\n(={3,}|-{3,})[ \t]*(?=\n|\Z)")
+
+# A line of its own that ends like no sentence, over a line of running text. Without an empty line between, it must be
+# so short that it is not the first line of a wrapped paragraph.
+_LONE = re.compile(
+    r"(?:\A|\n[ \t]*\n|\f)[ \t]*"
+    r"([^\W_a-z](?:[^\n\f]{0,79}(?<![.,;:!?])(?=\n[ \t]*\n)|[^\n\f]{0,44}(?<![.,;:!?])(?=\n)))"
+    r"\n\s*(?=[^\n\f]{60})"
+)
 
 
 def extract(data: bytes) -> Extraction:
@@ -41,4 +49,8 @@ def _headings(text: str) -> list[Heading]:
         if title and any(char.isalnum() for char in title) and abs(len(title) - len(rule)) <= 2:
             start = match.start(1) + len(line) - len(line.lstrip())
             found.append(Heading(start, 1 if rule[0] == "=" else 2, heading_title(title)))
-    return found
+    known = {heading.start for heading in found}
+    for match in _LONE.finditer(text):
+        if match.start(1) not in known and len(match.group(1).split()) <= 12:
+            found.append(Heading(match.start(1), 1 if match.start(1) == 0 else 2, heading_title(match.group(1))))
+    return sorted(found, key=lambda heading: heading.start)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def answering_pipeline(store: PassageStore, reader: PassageReader, passages: int) -> Pipeline:
-    """A pipeline that retrieves ``passages`` passages and reads them; saves to Haystack's YAML."""
+    """A pipeline that retrieves ``passages`` passages and reads them.
+
+    Saves to Haystack's YAML, which is loaded after ``import qa_app.nodes``.
+    """
     pipeline = Pipeline()
     pipeline.add_node(BM25Retriever(document_store=store, top_k=passages), name="Retriever", inputs=["Query"])
     pipeline.add_node(reader, name="Reader", inputs=["Retriever"])

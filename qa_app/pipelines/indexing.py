@@ -1,6 +1,6 @@
 """From files to a store: ``File -> Converter -> Splitter -> Writer``."""
 
-from __future__ import annotations
+# No postponed annotations here: Haystack resolves a constructor's among its own names when it loads a pipeline file.
 
 from collections import defaultdict
 from typing import Any

@@ -52,7 +52,7 @@ def split(text: str, words: int, overlap: int, headings: Sequence[int] = ()) -> 
         carried = []
         if not sentences:
             continue
-        if start in starts and end != len(text) and _one_line(text, start, sentences[-1].end):
+        if end != len(text) and _only_title(text, start, sentences[-1].end, start in starts):
             carried = sentences
             continue
         passages.extend(_section(sentences, words, overlap, headings))
@@ -106,9 +106,10 @@ def _body_start(sentences: list[_Sentence], first: int, last: int, headings: Seq
     return start
 
 
-def _one_line(text: str, start: int, end: int) -> bool:
-    """Whether a section holds nothing but its heading's line, so that it goes with what follows."""
-    return "\n" not in text[start:end].strip()
+def _only_title(text: str, start: int, end: int, heading: bool) -> bool:
+    """Whether a section is nothing but a heading's line, or the text's title, so that it goes with what follows."""
+    line = text[start:end].strip()
+    return "\n" not in line and (heading or (start == 0 and line[-1:].isalnum()))
 
 
 def _limit(words: int) -> int:

@@ -36,9 +36,14 @@ def _join(conditions: list[Condition], operator: str) -> Condition:
 
 
 def _element(column: str, path: str, condition: Condition) -> Condition:
-    """The field itself, or one element of the list it holds, meets the condition."""
+    """The field itself, or one element of the flat list it holds, meets the condition; nested values meet none."""
     sql, parameters = condition
-    return f"EXISTS (SELECT 1 FROM json_each({column}, ?) WHERE {sql})", [path, *parameters]
+    flat = f"NOT EXISTS (SELECT 1 FROM json_each({column}, ?) WHERE type IN ('object', 'array', 'null'))"
+    return (
+        f"(EXISTS (SELECT 1 FROM json_each({column}, ?) WHERE {sql})"
+        f" AND json_type({column}, ?) <> 'object' AND {flat})",
+        [path, *parameters, path, path],
+    )
 
 
 def _equals(value: Scalar) -> Condition:

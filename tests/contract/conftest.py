@@ -29,8 +29,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PassageSto
     server = ElasticsearchDocumentStore(
         url=request.getfixturevalue("elasticsearch_url"), index=f"{prefix}-documents", label_index=f"{prefix}-labels"
     )
+    before = set(server.get_indexes()) - {server.index}
     yield server
-    for name in server.get_indexes():
+    for name in set(server.get_indexes()) - before:
         server.delete_index(name)
     server.delete_index(server.label_index)
     server.close()

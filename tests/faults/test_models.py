@@ -375,8 +375,8 @@ class TestWindows:
 
 @pytest.fixture(scope="module")
 def reader() -> PassageReader:
-    """The bundled reader."""
-    return PassageReader("bundled")
+    """The bundled reader, with windows half as wide as usual, which are read twice as fast."""
+    return PassageReader("bundled", max_seq_len=128, doc_stride=60)
 
 
 @pytest.mark.reader
@@ -387,7 +387,7 @@ class TestSteadiness:
         documents = [
             DOCUMENT,
             Document(content="The bridge was built by Carl Holm in 1950. It is made of stone.", id="e"),
-            Document(content="Nothing here tells who. " * 60 + "It was Dora Lind.", id="f"),
+            Document(content="Nothing here tells who. " * 25 + "It was Dora Lind.", id="f"),
         ]
         return [
             (answer.answer, (answer.document_ids or [None])[0], answer.score)

@@ -41,3 +41,15 @@ def test_underlined_lines_are_headings() -> None:
     assert found == [(1, "Title 😀"), (2, "text"), (2, "Part two")]
     for heading in extraction.headings:
         assert extraction.text.startswith(heading.title, heading.start)
+
+
+def test_a_lone_short_line_over_running_text_is_a_heading() -> None:
+    """Titles of plain text are lines of their own; sentences, list items and the last line are none."""
+    running = "The river rises in the Alps, runs through the lake and the city, and ends in the sea."
+    text = f"The Rhône\n\n{running}\n\nCourse of the river\n{running}\n\nIt is long.\n\n{running}\n\n- item\n\n{running}\n\nEnd"
+    found = extract(text.encode())
+    assert [(heading.title, heading.level) for heading in found.headings] == [
+        ("The Rhône", 1),
+        ("Course of the river", 2),
+    ]
+    assert all(found.text[heading.start :].startswith(heading.title) for heading in found.headings)

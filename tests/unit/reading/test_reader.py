@@ -80,7 +80,7 @@ def check(answers: Sequence[Answer], documents: Sequence[Document], files: dict[
 class TestOffsets:
     """`content[start:end] == answer`, whatever stands around it."""
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.lists(any_text, min_size=1, max_size=2), st.text(max_size=20))
     def test_answers_are_the_words_at_their_offsets(
         self, random_reader: PassageReader, texts: list[str], question: str
