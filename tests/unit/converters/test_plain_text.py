@@ -46,7 +46,8 @@ def test_underlined_lines_are_headings() -> None:
 def test_a_lone_short_line_over_running_text_is_a_heading() -> None:
     """Titles of plain text are lines of their own; sentences, list items and the last line are none."""
     running = "The river rises in the Alps, runs through the lake and the city, and ends in the sea."
-    text = f"The Rhône\n\n{running}\n\nCourse of the river\n{running}\n\nIt is long.\n\n{running}\n\n- item\n\n{running}\n\nEnd"
+    text = f"The Rhône\n\n{running}\n\nCourse of the river\n{running}\n\nIt is long.\n\n{running}"
+    text += f"\n\n- item\n\n{running}\n\nEnd"
     found = extract(text.encode())
     assert [(heading.title, heading.level) for heading in found.headings] == [
         ("The Rhône", 1),
