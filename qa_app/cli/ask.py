@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from qa_app.settings import Settings
+
+#: Characters of a near passage that are printed where there is no answer.
+_GLIMPSE = 200
 
 
 def ask(
@@ -111,6 +115,7 @@ def print_answers(question: str, result: dict[str, Any]) -> None:
             out.print("   The nearest passages:")
             for document in list(documents.values())[:3]:
                 out.print(f"   - {_place(document.meta, document.meta.get('start'), document.meta.get('end'))}")
+                out.print(f"     {shown(textwrap.shorten(document.content, _GLIMPSE, placeholder=' ...'))}")
         out.print()
         return
     number = 0
