@@ -121,6 +121,7 @@ def with_qa_app(folder: str, data: str, url: str | None) -> dict[str, Any]:
         ) as ingestion,
     ):
         report = ingestion.run([Path(folder)])
+        most = peak_mb()
         found = store.get_document_count()
         if found != report.passages or report.counts != {"indexed": files}:
             raise RuntimeError(f"{found} passages are there of {report.passages}; files: {report.counts}")
@@ -132,7 +133,7 @@ def with_qa_app(folder: str, data: str, url: str | None) -> dict[str, Any]:
         "passages": report.passages,
         "seconds": report.seconds,
         "cpu": cpu,
-        "peak_mb": peak_mb(),
+        "peak_mb": most,
         "quarters_mb": quarters.own_mb,
         "children_mb": quarters.children_mb,
     }
@@ -205,7 +206,7 @@ def _cpu() -> float:
 
 def _finds_sentences() -> bool:
     """Whether NLTK's data for English sentences are at hand."""
-    from nltk.tokenize.punkt import PunktTokenizer  # type: ignore[import-untyped]
+    from nltk.tokenize.punkt import PunktTokenizer
 
     try:
         PunktTokenizer("english")

@@ -17,6 +17,8 @@ def describe() -> dict[str, str]:
     found = {
         "processor": f"{_processor()}, {len(_cores())} cores",
         "memory": f"{memory:.0f} GiB",
+        # Numbers of a busy machine are worth less, and should say so.
+        "load before": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
