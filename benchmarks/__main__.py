@@ -13,7 +13,7 @@ from benchmarks.server import server, version
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _PASSAGES = {"ingestion": 20_000, "search": 200_000}
-_QUESTIONS = {"search": 300, "reader": 40}
+_QUESTIONS = {"search": 300, "reader": 25}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures how fast the application is.")
     parser.add_argument("part", nargs="?", choices=("ingestion", "search", "reader"), help="measure only this")
     parser.add_argument("--passages", type=int, help="how many (default: ingestion 20000, search 200000)")
-    parser.add_argument("--questions", type=int, help="how many (default: search 300, reader 40)")
+    parser.add_argument("--questions", type=int, help="how many (default: search 300, reader 25)")
     parser.add_argument(
         "--no-elasticsearch", dest="elasticsearch", action="store_false", help="leave out all that needs a server"
     )

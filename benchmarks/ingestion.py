@@ -146,7 +146,6 @@ def with_haystack(folder: str, url: str, refresh: str) -> dict[str, Any]:
     from haystack.document_stores import ElasticsearchDocumentStore
     from haystack.nodes import PreProcessor, TextConverter
 
-    import qa_app  # noqa: F401 - switches Haystack's telemetry off
     from benchmarks.memory import peak_mb
 
     paths = sorted(Path(folder).rglob("*.txt"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from typing import Any
 
 from benchmarks import child
+from benchmarks.corpus import PASSAGE_WORDS, SAMPLES
 from benchmarks.report import Cell, Table
 
 _PASSAGES = 10
+_ANSWERS = 3
 
 
 def measure(questions: int) -> list[Table]:
@@ -27,8 +30,8 @@ def measure(questions: int) -> list[Table]:
         for name, seconds in found["readers"].items()
     ]
     notes = [
-        f"{questions} questions, {_PASSAGES} passages of about 100 words each, the bundled model, three answers, "
-        f"on {found['device']}; both readers by turns.",
+        f"{questions} questions of the samples, {_PASSAGES} passages of about {PASSAGE_WORDS} words each, the bundled "
+        f"model, {_ANSWERS} answers, on {found['device']}; both readers by turns.",
         f"The first answer is the same for {found['same']} of {questions} questions.",
     ]
     return [Table("reader", "Reader", rows, notes)]
@@ -39,23 +42,20 @@ def with_both(questions: int) -> dict[str, Any]:
     from haystack.nodes import FARMReader
     from haystack.schema import Document
 
-    import qa_app  # noqa: F401 - switches Haystack's telemetry off
-    from benchmarks.corpus import Corpus
     from qa_app.reading.reader import PassageReader
 
-    ours = PassageReader(model="bundled", top_k=3)
-    stock = FARMReader(model_name_or_path=str(ours.resolved.folder), top_k=3, progress_bar=False)
-    corpus = Corpus()
+    ours = PassageReader(model="bundled", top_k=_ANSWERS)
+    stock = FARMReader(
+        model_name_or_path=str(ours.resolved.folder), top_k=_ANSWERS, return_no_answer=True, progress_bar=False
+    )
     seconds: dict[str, list[float]] = {"PassageReader": [], "FARMReader": []}
     same = 0
-    for number in range(questions + 1):
-        passages = corpus.passages(number, _PASSAGES)
-        documents = [Document(content=passage.text, id=f"{number}-{n}") for n, passage in enumerate(passages)]
-        question = corpus.question(passages[0], number)
+    for number, (question, passages) in enumerate(_asked(questions + 1)):
+        documents = [Document(content=text, id=f"{number}-{n}") for n, text in enumerate(passages)]
         firsts = []
         for name, reader in (("PassageReader", ours), ("FARMReader", stock)):
             started = time.perf_counter()
-            answers = reader.predict(question, documents, top_k=3)["answers"]
+            answers = reader.predict(question, documents, top_k=_ANSWERS)["answers"]
             seconds[name].append(time.perf_counter() - started)
             firsts.append((answers[0].answer, answers[0].document_ids))
         same += number > 0 and firsts[0] == firsts[1]
@@ -64,3 +64,22 @@ def with_both(questions: int) -> dict[str, Any]:
         "same": same,
         "device": str(stock.inferencer.devices[0]),
     }
+
+
+def _asked(count: int) -> list[tuple[str, list[str]]]:
+    """Questions spread over all samples, each with passages of its own text and the texts after it.
+
+    These texts are real: made-up words would be cut into more tokens than words of a language.
+    """
+    from qa_app.splitting.passages import split
+
+    passages: list[str] = []
+    asked: list[tuple[str, int]] = []
+    for article in json.loads((SAMPLES / "questions.json").read_text(encoding="utf-8"))["data"]:
+        asked += [
+            (entry["question"], len(passages)) for paragraph in article["paragraphs"] for entry in paragraph["qas"]
+        ]
+        text = "\n\n".join(paragraph["context"] for paragraph in article["paragraphs"])
+        passages += [text[span.start : span.end] for span in split(text, PASSAGE_WORDS, overlap=20)]
+    chosen = [asked[number * len(asked) // count] for number in range(count)]
+    return [(question, (passages + passages)[first : first + _PASSAGES]) for question, first in chosen]

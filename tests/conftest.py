@@ -42,7 +42,7 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     node.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # three servers are not kept running through the whole suite
 def elasticsearch_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[elasticsearch_server.Node]]:
     """Three nodes of our own, which a test may kill as long as it restarts them."""
     missing = elasticsearch_server.missing()

@@ -120,9 +120,9 @@ def _limit(words: int) -> int:
 def _bounded(text: str, start: int, end: int, words: int) -> list[_Sentence]:
     """The sentence, cut at words where it alone is longer than a passage."""
     limit = _limit(words)
+    if end - start <= limit and (number := len(_WORD.findall(text, start, end))) <= words:
+        return [_Sentence(start, end, number)]
     spans = [match.span() for match in _WORD.finditer(text, start, end)]
-    if len(spans) <= words and end - start <= limit:
-        return [_Sentence(start, end, len(spans))]
     parts: list[_Sentence] = []
     begin, count = 0, 0
     for i, span in enumerate(spans):

@@ -74,6 +74,9 @@ class Journals:
         self._indexes = indexes
         #: As last changed here, so that a change needs no reading where nobody else writes.
         self._latest: dict[Names, Journal] = {}
+        #: As last read by a search; good for the next one where it turns out to be unchanged.
+        self._seen: dict[Names, Journal] = {}
+        self._reader = connection.client.options(ignore_status=404)
         self._lock = threading.Lock()
 
     def find(self, index: str) -> Names | None:
@@ -82,9 +85,8 @@ class Journals:
 
     def read(self, names: Names) -> Journal:
         """The journal as it is now; raises IndexGoneError."""
-        client = self._connection.client.options(ignore_status=404)
         # Through the alias of the incarnation: an index that was made anew is another one.
-        answer = self._connection.call(client.get, index=names.writing(names.journal), id=_ID).body
+        answer = self._connection.call(self._reader.get, index=names.writing(names.journal), id=_ID).body
         if "error" in answer:
             raise IndexGoneError(f"index {names.index} is gone from {self._connection.url}; ingest the documents again")
         if not answer["found"]:
@@ -131,14 +133,20 @@ class Journals:
         if names is None:
             return None
         deadline = time.monotonic() + self._connection.timeout
+        before, just_read = self._seen.get(names), False
         while True:
             try:
-                before = self.read(names)
+                if before is None:
+                    before, just_read = self.read(names), True
                 answer = ask(names, before.hidden())
-                if self.read(names).flips == before.flips:
+                after = self._seen[names] = self.read(names)
+                # One read earlier serves as well where nothing at all was changed since; that saves a round trip.
+                unchanged = (after.seq_no, after.primary_term) == (before.seq_no, before.primary_term)
+                if unchanged or (just_read and after.flips == before.flips):
                     return answer
+                before, just_read = after, True
             except IndexGoneError:
-                names = self._made_anew(names)
+                names, before = self._made_anew(names), None
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(
                     f"index {index} changed during every try to read it for {self._connection.timeout:g} s; try again"
