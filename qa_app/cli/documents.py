@@ -21,7 +21,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show 
 DocumentArgument = Annotated[str, typer.Argument(help="Path, name or id, as listed.", show_default=False)]
 
 
-def _settings(index: str | None) -> Settings:
+def prepared_settings(index: str | None) -> Settings:
+    """The settings, with Haystack imported as commands need it that never read."""
     quiet_libraries()
     from qa_app import settings as settings_room
     from qa_app.haystack_without_torch import import_haystack
@@ -36,7 +37,7 @@ def list_(index: IndexOption = None, as_json: JsonOption = False) -> None:
     """List the indexed documents."""
     from qa_app import bootstrap
 
-    with bootstrap.open_store(_settings(index)) as store:
+    with bootstrap.open_store(prepared_settings(index)) as store:
         files = sorted(store.get_all_files(), key=lambda file: str(file.meta.get("path")))
     if as_json:
         print_json([_record(file) for file in files])
@@ -74,7 +75,7 @@ def show(document: DocumentArgument, index: IndexOption = None, as_json: JsonOpt
     """Show a document: what is known of it, and its extracted text."""
     from qa_app import bootstrap
 
-    with bootstrap.open_store(_settings(index)) as store:
+    with bootstrap.open_store(prepared_settings(index)) as store:
         file = store.get_file(find(store, document).id)
         if file is None:
             raise NotFoundError(f"{document} was deleted just now")
@@ -104,7 +105,7 @@ def delete(
 
     if bool(documents) == everything:
         raise SettingsError("name the documents to delete, or say --all for every one")
-    with bootstrap.open_store(_settings(index)) as store:
+    with bootstrap.open_store(prepared_settings(index)) as store:
         if everything:
             deleted = [_record(file) for file in store.get_all_files()]
             store.delete_all_documents()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qa_app.cli.documents import _settings
+from qa_app.cli.documents import prepared_settings
 from qa_app.cli.ingest import IndexOption, JsonOption
 from qa_app.cli.output import print_json
 
@@ -27,7 +27,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the index, its texts and labels into one archive."""
-    settings = _settings(index)
+    settings = prepared_settings(index)
     from qa_app import bootstrap
     from qa_app.pipelines.archive import export_archive
 
@@ -42,7 +42,7 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Read an archive into the index of the store that is set; nothing is written if it is damaged."""
-    settings = _settings(index)
+    settings = prepared_settings(index)
     from qa_app import bootstrap
     from qa_app.pipelines.archive import import_archive
 
