@@ -61,7 +61,7 @@ class Settings:
     elasticsearch_ca_certs: str = _setting("elasticsearch.ca_certs", "", "File of the certificate authority to trust")
     elasticsearch_shards: int = _setting("elasticsearch.shards", 1, "Primary shards of a new index", least=1)
     elasticsearch_replicas: int = _setting(
-        "elasticsearch.replicas", 0, "Replicas of each shard of a new index", least=0
+        "elasticsearch.replicas", 0, "Replicas of each shard of a new index; a cluster wants 1", least=0
     )
     elasticsearch_timeout: float = _setting(
         "elasticsearch.timeout", 30.0, "Seconds until one request gives up", least=1

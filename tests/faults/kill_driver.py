@@ -48,7 +48,7 @@ def main() -> None:
     settings = settings_for(Path(options.pop("data_dir")), options.pop("url"), **options)
     clean = settings_for(settings.data_path.parent / "clean", **{})
     duration = one_run(clean, folder)
-    survived = 0
+    hit = 0
     for number in range(kills):
         for path in dice.sample(sorted(folder.rglob("*.txt")), 20):
             path.write_text(f"{path.read_text()}\n\nChange {number} of {path.name} in round{number}.")
@@ -58,7 +58,10 @@ def main() -> None:
         time.sleep(dice.uniform(0, duration * 1.1))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        survived += os.WIFSIGNALED(status)
+        if os.WIFSIGNALED(status):
+            hit += 1
+        else:
+            duration *= 0.7  # the run was over; later ones are shorter than the first, which began with cold caches
     with ingesting(settings, prune=True) as ingest:
         report = ingest(folder)
         killed = {"ends": ends(report), "passages": snapshot(ingest.store), "problem": ingest.store.problem()}
@@ -67,7 +70,7 @@ def main() -> None:
     with ingesting(clean, prune=True) as ingest:
         ingest(folder)
         expected = snapshot(ingest.store)
-    json.dump({"kills": survived, "clean": expected, **killed}, sys.stdout)
+    json.dump({"kills": hit, "clean": expected, **killed}, sys.stdout)
 
 
 if __name__ == "__main__":

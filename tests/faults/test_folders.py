@@ -168,7 +168,7 @@ def test_hidden_and_excluded_entries_are_said_to_be_skipped(settings: Settings, 
 
 def test_f25_interrupted_and_resumed(tmp_path: Path) -> None:
     """Ctrl-C ends a long ingestion with 130, and the next run completes it to a clean run's passages."""
-    folder = write(tmp_path / "many", {f"{i % 50}/{i:05}.txt": f"File number{i} says so." * 20 for i in range(5000)})
+    folder = write(tmp_path / "many", {f"{i % 50}/{i:05}.txt": f"File number{i} says so. " * 80 for i in range(5000)})
     environment = {**os.environ, "QA_DATA_DIR": str(tmp_path / "data"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "qa_app", "ingest", str(folder)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
