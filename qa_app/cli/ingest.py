@@ -83,7 +83,10 @@ def run_ingestion(settings: Settings, paths: list[Path], meta: dict[str, Any], w
     from qa_app import bootstrap
     from qa_app.cli.progress import Progress
 
-    with bootstrap.open_store(settings) as store, Progress() as progress:
+    def count() -> int:
+        return sum(1 for path in paths for _ in walk.files(path))
+
+    with bootstrap.open_store(settings) as store, Progress(count) as progress:
 
         def on_done(result: FileResult) -> None:
             progress.advance(result.path)

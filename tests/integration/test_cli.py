@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 import zipfile
@@ -149,6 +150,27 @@ def test_rejected_files_are_listed(shell: Shell) -> None:
         "photo.jpg": "unsupported_type",
         "cut.pdf": "corrupt",
     }
+
+
+def test_progress_is_a_bar_on_a_terminal_only(shell: Shell) -> None:
+    """On a terminal a bar counts the files; elsewhere standard error stays plain."""
+    write(shell.folder / "papers", FILES)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "qa_app", "ingest", "papers"]
+    process = subprocess.Popen(
+        command, cwd=shell.folder, env={**shell.environment, "TERM": "xterm"}, stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            said += os.read(ours, 65536)
+        except OSError:  # how a terminal tells that its last writer is gone
+            break
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert b"2/2" in said
+    assert shell("ingest", "papers").stderr == ""
 
 
 def test_documents_are_listed_shown_and_deleted(shell: Shell) -> None:
