@@ -44,6 +44,7 @@ def ingesting(settings: Settings, **options: Any) -> Iterator[Any]:
             return ingestion.run(list(paths))
 
         ingest.store = store  # type: ignore[attr-defined]
+        ingest.ingestion = ingestion  # type: ignore[attr-defined]
         ingest.seen = seen  # type: ignore[attr-defined]
         yield ingest
 
