@@ -7,6 +7,14 @@
     ├── InvalidRequestError         invalid_request     422     2   a question, filter or metadata that cannot be served
     ├── NotFoundError               not_found           404     2   a file, passage or index that is not there
     ├── ConflictError               conflict            409     2   somebody else is changing the same thing
+    ├── MalformedRequestError       malformed           400     2   a request's body that cannot be parsed
+    ├── AuthenticationError         unauthenticated     401     2   no API key, or none that is known
+    ├── PermissionDeniedError       forbidden           403     2   a key whose scope does not reach so far
+    ├── TooLargeError               too_large           413     2   a request that is over the size limit
+    ├── MediaTypeError              media_type          415     2   a request's body of a kind that is not taken there
+    ├── OverloadedError             overloaded          429     4   more requests are waiting than the queue holds
+    ├── DeadlineError               deadline            504     4   an answer that was not ready in time
+    ├── NotReadyError               not_ready           503     4   the store or the reader is still being opened
     ├── FileRejectedError           (one of REASONS)    422     3   a file whose text cannot be had
     ├── ArchiveError                damaged_archive     422     2   an export that is cut or altered
     ├── StoreError                  store               503     4   the store answered with something unexpected
@@ -62,6 +70,74 @@ class ConflictError(QaAppError):
     code = "conflict"
     http_status = 409
     exit_code = 2
+
+
+class MalformedRequestError(QaAppError):
+    """A request's body that cannot be parsed."""
+
+    code = "malformed"
+    http_status = 400
+    exit_code = 2
+
+
+class AuthenticationError(QaAppError):
+    """A request without an API key, or with one that is not known; both are told the same."""
+
+    code = "unauthenticated"
+    http_status = 401
+    exit_code = 2
+
+
+class PermissionDeniedError(QaAppError):
+    """A request that the scope of its key, or its origin, does not allow."""
+
+    code = "forbidden"
+    http_status = 403
+    exit_code = 2
+
+
+class TooLargeError(QaAppError):
+    """A request that is over the size limit."""
+
+    code = "too_large"
+    http_status = 413
+    exit_code = 2
+
+
+class MediaTypeError(QaAppError):
+    """A request's body of a kind that is not taken there."""
+
+    code = "media_type"
+    http_status = 415
+    exit_code = 2
+
+
+class OverloadedError(QaAppError):
+    """More requests are waiting than the queue holds; worth another try after ``retry_after`` seconds."""
+
+    code = "overloaded"
+    http_status = 429
+    exit_code = 4
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineError(QaAppError):
+    """An answer that was not ready in time."""
+
+    code = "deadline"
+    http_status = 504
+    exit_code = 4
+
+
+class NotReadyError(QaAppError):
+    """The store or the reader is still being opened."""
+
+    code = "not_ready"
+    http_status = 503
+    exit_code = 4
 
 
 class ArchiveError(QaAppError):
@@ -134,7 +210,8 @@ REASONS: dict[str, str] = {
 class FileRejectedError(QaAppError):
     """A file whose text cannot be had; costs only itself.
 
-    ``reason`` is a key of :data:`REASONS`; the message says what was seen and what to do about it.
+    ``reason`` is a key of :data:`REASONS`; the message says what was seen and what to do about it. The HTTP status is
+    413 for what is too large, 415 for what is of another kind, else 422.
     """
 
     code = "file_rejected"
@@ -147,6 +224,7 @@ class FileRejectedError(QaAppError):
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
+        self.http_status = {"too_large": 413, "unsupported_type": 415}.get(reason, 422)  # type: ignore[misc]
 
     def __str__(self) -> str:
         return self.message

@@ -84,6 +84,25 @@ class Settings:
     )
     reader_top_k: int = _setting("reader.top_k", 3, "Answers to a question", least=1)
     reader_context: int = _setting("reader.context", 150, "Characters shown around an answer, about", least=20)
+    api_host: str = _setting(
+        "api.host", "127.0.0.1", "Address that the API listens on; others than this machine's need keys"
+    )
+    api_port: int = _setting("api.port", 8000, "Port that the API listens on", least=0)
+    api_keys: str = _setting(
+        "api.keys", "", "Keys that the API takes, as scope:key, with commas between them; never printed", secret=True
+    )
+    api_cors_origins: str = _setting(
+        "api.cors_origins", "", "Web origins whose pages may call the API, with commas between"
+    )
+    api_queue: int = _setting(
+        "api.queue", 16, "Requests that wait for the reader before others are turned away", least=1
+    )
+    api_batch: int = _setting("api.batch", 4, "Waiting questions that the reader takes at once", least=1)
+    api_deadline: float = _setting("api.deadline", 30.0, "Seconds until a request is given up", least=0.1)
+    api_max_upload_mb: int = _setting(
+        "api.max_upload_mb", 200, "Largest upload, all its files together, in MB", least=1
+    )
+    api_log_questions: bool = _setting("api.log_questions", False, "Whether questions are written to the log")
 
     @property
     def data_path(self) -> Path:
@@ -135,6 +154,12 @@ def _checked(setting: Setting, value: object, source: str) -> Any:
         if "\x00" in value:
             raise SettingsError(f"{where} holds a NUL character")
         return value
+    if setting.kind is bool:
+        # YAML gives a truth value, the environment its name.
+        named = {"true": True, "false": False}.get(str(value).lower())
+        if named is None:
+            raise SettingsError(f"{where} is not one of: true, false")
+        return named
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise SettingsError(f"{where} is not a number")
     try:
