@@ -45,6 +45,8 @@ def ask(
     with Answering(settings) as answering:
         result = answering.ask(question, params)
         if as_json:
+            from qa_app.pipelines.answering import response
+
             print_json(response(result))
         else:
             print_answers(question, result)
@@ -87,19 +89,6 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise SettingsError(f"--filters is not JSON: {error}") from error
-
-
-def response(result: dict[str, Any]) -> dict[str, Any]:
-    """The body of Haystack's ``/query``: the question, answers and documents, without null fields."""
-
-    def full(fields: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in fields.items() if value is not None}
-
-    return {
-        "query": result["query"],
-        "answers": [full(answer.to_dict()) for answer in result["answers"]],
-        "documents": [full(document.to_dict()) for document in result["documents"]],
-    }
 
 
 def print_answers(question: str, result: dict[str, Any]) -> None:

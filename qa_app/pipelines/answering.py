@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from haystack import Pipeline
@@ -38,10 +38,63 @@ def ask(pipeline: Pipeline, question: str, params: Mapping[str, Any] | None = No
     return result
 
 
+def ask_batch(
+    pipeline: Pipeline, questions: Sequence[str], params: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """What :func:`ask` gives for each of ``questions`` with the same ``params``, read together.
+
+    Memory grows with the number of questions, so how many come at once is the caller's choice. One that is refused
+    spoils it for all; raises as :func:`ask` does.
+    """
+    for question in questions:
+        check_question(question)
+    if not questions:
+        return []
+    asked = dict(params or {})
+    together = _for_each(asked, len(questions))
+    output = _ours(lambda: pipeline.run_batch(queries=list(questions), params=together, debug=False))
+    shared = {name: output[name] for name in ("root_node", "node_id")}
+    results = []
+    for number, question in enumerate(questions):
+        found = {name: output[name][number] for name in ("answers", "documents")}
+        if found["documents"]:
+            found["no_ans_gap"] = output["no_ans_gaps"][number]
+        results.append({"query": question, **found, **shared, "params": asked})
+    return results
+
+
+def _for_each(params: dict[str, Any], count: int) -> dict[str, Any]:
+    """``params`` with the filters again for each question: Haystack takes a list of filters for one a question."""
+    return {
+        name: [value] * count if name == "filters" else _for_each(value, count) if isinstance(value, dict) else value
+        for name, value in params.items()
+    }
+
+
+def response(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of Haystack's ``/query``: the question, answers and documents, without null fields."""
+
+    def full(fields: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in fields.items() if value is not None}
+
+    return {
+        "query": result["query"],
+        "answers": [full(answer.to_dict()) for answer in result["answers"]],
+        "documents": [full(document.to_dict()) for document in result["documents"]],
+    }
+
+
 def run(pipeline: Pipeline, **inputs: Any) -> dict[str, Any]:
-    """``pipeline.run``, with errors of ours as they were raised: Haystack wraps them in a bare Exception."""
+    """``pipeline.run``, with errors of ours as they were raised, and without debug output unless it is asked for."""
+    # Haystack's nodes would go on with it for everybody once it was asked for.
+    asked = {"debug": False, **inputs}
+    return _ours(lambda: pipeline.run(**asked))
+
+
+def _ours(call: Callable[[], Any]) -> dict[str, Any]:
+    """What ``call`` gives, or the error of ours that it raised: Haystack wraps them in a bare Exception."""
     try:
-        result: dict[str, Any] = pipeline.run(**inputs)
+        result: dict[str, Any] = call()
     except QaAppError:
         raise
     except Exception as error:

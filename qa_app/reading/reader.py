@@ -13,6 +13,7 @@ from haystack.nodes import FARMReader
 from haystack.schema import Answer, Document, MultiLabel, Span
 
 from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsError
+from qa_app.reading.deadline import check
 from qa_app.reading.parts import check_parts
 from qa_app.reading.resolution import resolve
 
@@ -37,9 +38,11 @@ class PassageReader(FARMReader):
     overlapping passages of a file is given once; and each answer's metadata hold ``answer_start`` and ``answer_end`` in
     the file's text and ``answer_page`` where there are pages. "No answer" competes with the answers by default. Texts
     of which the tokenizer keeps nothing (control characters, joiners) are passed over, where FARMReader would fail or
-    give one question the answers of another.
+    give one question the answers of another. Reading stops at the deadline of :mod:`qa_app.reading.deadline`, between
+    two forward passes of ``batch_size`` windows, with DeadlineError.
 
-    ``notice`` says why another model than the wanted one is in use, or is None. Raises ModelError, and SettingsError
+    ``notice`` says why another model than the wanted one is in use, or is None; ``limit`` is the number of tokens that
+    the model takes at once. Raises ModelError, and SettingsError
     for windows that the model cannot take.
     """
 
@@ -89,6 +92,9 @@ class PassageReader(FARMReader):
                 f"the reader in {self.resolved.folder} cannot be loaded: {reason}; copy the model again, "
                 "or set reader.model to 'bundled'"
             ) from error
+        self.limit = limit
+        # The language model itself, so that whatever shares it, such as PairReader, stops as well.
+        self.inferencer.model.language_model.model.register_forward_pre_hook(_check_deadline)
 
     def predict(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, Any]:
         """FARMReader's answers to one question, best first. Raises InvalidRequestError."""
@@ -107,14 +113,15 @@ class PassageReader(FARMReader):
         list for all questions, answered document by document.
         """
         wanted = self._wanted(top_k)
-        for query in queries:
-            self._check_question(query)
         lists = [one if isinstance(one, list) else [one] for one in documents]
         each = any(not isinstance(one, list) for one in documents)
         asked = [query for query in queries for _ in lists] if each else queries
         given = lists * len(queries) if each else lists
         if len(asked) not in (1, len(given)):
             raise InvalidRequestError(f"{len(queries)} questions came with {len(given)} lists of documents")
+        for query, some in zip(asked if len(asked) > 1 else asked * len(given), given):
+            if some:  # a question without documents needs no reading, as in run
+                self._check_question(query)
         result: dict[str, Any] = super().predict_batch(
             asked, [self._readable(some) for some in given], top_k=wanted * _CANDIDATES, batch_size=batch_size
         )
@@ -146,18 +153,22 @@ class PassageReader(FARMReader):
         return wanted
 
     def _check_question(self, query: str) -> None:
-        if not self._keeps(query):
+        if not self.keeps(query):
             raise InvalidRequestError("the question holds nothing that the reader can read; ask something in words")
 
     def _readable(self, documents: Sequence[Document]) -> list[Document]:
-        return [document for document in documents if self._keeps(document.content)]
+        return [document for document in documents if self.keeps(document.content)]
 
-    def _keeps(self, text: str) -> bool:
+    def keeps(self, text: str) -> bool:
         """Whether the tokenizer makes anything of ``text``."""
         if _SURELY_READ.search(text):
             return True
         tokenizer = self.inferencer.processor.tokenizer
         return bool(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _check_deadline(*_: object) -> None:
+    check()
 
 
 def _finished(answers: Sequence[Answer], documents: Sequence[Document], top_k: int) -> list[Answer]:
