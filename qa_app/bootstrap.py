@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from qa_app.pipelines.ingestion import Ingestion
     from qa_app.pipelines.report import FileResult
+    from qa_app.pipelines.uploads import Uploads
     from qa_app.pipelines.walking import Walk
     from qa_app.reading.reader import PassageReader
     from qa_app.stores.passage_store import PassageStore
@@ -124,13 +125,38 @@ def open_ingestion(
         yield Ingestion(
             pipeline=pipeline,
             store=store,
-            fingerprint=f"{settings.passage_words} {settings.passage_overlap}",
+            fingerprint=_fingerprint(settings),
             index=settings.index,
             meta=meta,
             walk=walk,
             prune=prune,
             on_done=on_done,
         )
+
+
+@contextmanager
+def open_uploads(settings: Settings, store: PassageStore) -> Iterator[Uploads]:
+    """Uploads, with the threads that index them; also those that another process accepted and left."""
+    from qa_app.pipelines.job_runner import JobRunner
+    from qa_app.pipelines.jobs import Jobs
+    from qa_app.pipelines.originals import Originals
+    from qa_app.pipelines.uploads import Uploads
+
+    folder = settings.data_path
+    jobs = Jobs(folder / "jobs", settings.ingest_max_file_mb * 2**20)
+    originals, wipe = Originals(folder / "originals"), folder / "wipe"
+    with open_indexing(settings, store) as pipeline:
+        runner = JobRunner(jobs, originals, pipeline, store, _fingerprint(settings), wipe)
+        runner.start()
+        try:
+            yield Uploads(store, runner, wipe)
+        finally:
+            runner.close()
+
+
+def _fingerprint(settings: Settings) -> str:
+    """The settings that passages depend on."""
+    return f"{settings.passage_words} {settings.passage_overlap}"
 
 
 @contextmanager

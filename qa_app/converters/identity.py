@@ -11,7 +11,7 @@ OWN_KEYS = frozenset(
     (
         *("name", "path", "file_id", "sha256", "size", "mtime_ns", "media_type", "encoding", "page_starts", "headings"),
         *("start", "end", "page", "page_breaks", "heading", "version", "source", "fingerprint", "ingested_at"),
-        *("passages", "answer_start", "answer_end", "answer_page"),
+        *("passages", "answer_start", "answer_end", "answer_page", "uploaded"),
     )
 )
 

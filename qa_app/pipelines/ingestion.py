@@ -32,8 +32,8 @@ from qa_app.stores.passage_store import PassageStore
 CONVERSION = 1
 #: One batch is converted while another is written.
 _IN_FLIGHT = 2
-_BATCH_FILES = 128
-_BATCH_BYTES = 4 * 2**20
+BATCH_FILES = 128
+BATCH_BYTES = 4 * 2**20
 #: A person's metadata of a file; with the file's own and ours they stay within what stores keep.
 _META_KEYS = 64
 
@@ -55,16 +55,8 @@ class Ingestion:
     on_done: Callable[[FileResult], None] = lambda result: None
 
     def __post_init__(self) -> None:
-        own = sorted(OWN_KEYS & self.meta.keys())
-        if own:
-            raise InvalidRequestError(f"metadata {', '.join(own)} are written by the application; choose other names")
-        if any(isinstance(value, (dict, list)) for value in self.meta.values()):
-            raise InvalidRequestError("metadata of files are texts, numbers or true/false")
-        if len(self.meta) > _META_KEYS:
-            raise InvalidRequestError(f"there are {len(self.meta)} metadata; at most {_META_KEYS} are taken")
-        self.meta = checked(self.meta)
-        settings = json.dumps([CONVERSION, self.fingerprint, self.meta], sort_keys=True)
-        self._suffix = hashlib.sha256(settings.encode()).hexdigest()[:16]
+        self.meta = checked_meta(self.meta)
+        self._suffix = version_suffix(self.fingerprint, self.meta)
 
     def run(self, paths: Sequence[Path]) -> Report:
         """Brings the store in step with ``paths``, files or folders.
@@ -128,7 +120,7 @@ class Ingestion:
         for found, id, bytes_ in files:
             batch.append((found, id))
             size += bytes_
-            if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
+            if len(batch) == BATCH_FILES or size >= BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
         if batch:
@@ -193,6 +185,24 @@ class Ingestion:
 
     def _files_of(self, root: Path) -> Iterator[Found]:
         return (found for found in self.walk.files(root) if found.reason is None)
+
+
+def checked_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A person's metadata of files; raises InvalidRequestError for what cannot be kept, or is ours to write."""
+    own = sorted(OWN_KEYS & meta.keys())
+    if own:
+        raise InvalidRequestError(f"metadata {', '.join(own)} are written by the application; choose other names")
+    if any(isinstance(value, (dict, list)) for value in meta.values()):
+        raise InvalidRequestError("metadata of files are texts, numbers or true/false")
+    if len(meta) > _META_KEYS:
+        raise InvalidRequestError(f"there are {len(meta)} metadata; at most {_META_KEYS} are taken")
+    return checked(meta)
+
+
+def version_suffix(fingerprint: str, meta: Mapping[str, Any]) -> str:
+    """What a file's version has beside the hash of its bytes: all else that its passages depend on."""
+    settings = json.dumps([CONVERSION, fingerprint, meta], sort_keys=True)
+    return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
 
 def _size(path: Path) -> int:

@@ -57,8 +57,11 @@ class PassageStore(KeywordDocumentStore):
         """The file with its extracted text, or None."""
 
     @abstractmethod
-    def get_all_files(self, index: str | None = None) -> Iterator[Document]:
-        """Every file in the order of ids, each with empty ``content``: texts come from :meth:`get_file` alone."""
+    def get_all_files(self, index: str | None = None, after: str = "") -> Iterator[Document]:
+        """Every file with an id greater than ``after``, in the order of ids, each with empty ``content``.
+
+        Texts come from :meth:`get_file` alone.
+        """
 
     @abstractmethod
     def get_indexes(self) -> list[str]:

@@ -62,8 +62,8 @@ class SQLiteFiles(SQLiteBase):
             row = n and connection.execute(f"SELECT id, text, meta FROM files_{n} WHERE id = ?", (id,)).fetchone()
             return Document(id=row[0], content=row[1], meta=json.loads(row[2])) if row else None
 
-    def get_all_files(self, index: str | None = None) -> Iterator[Document]:
-        last = ""
+    def get_all_files(self, index: str | None = None, after: str = "") -> Iterator[Document]:
+        last = after
         while True:
             with self._reading() as connection:
                 n = schema.index_number(connection, index or self.index)

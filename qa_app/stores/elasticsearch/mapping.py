@@ -9,19 +9,22 @@ meanwhile, and Elasticsearch never makes one by itself with a mapping of its gue
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qa_app.errors import SettingsError, StoreError, StoreUnavailableError
+from qa_app.errors import InvalidRequestError, SettingsError, StoreError, StoreUnavailableError
 from qa_app.stores.elasticsearch.connection import Connection
 from qa_app.stores.elasticsearch.errors import of_answer
 
 MADE_BY = "qa_app"
 SCHEMA = 1
 
+# What Elasticsearch takes for several indexes, or for none.
+_PATTERN = re.compile(r"^[-_+.<]|[*?,\s#:\\/\"<>|]|^$")
 _WORD = {"type": "keyword"}
 _KEPT = {"type": "keyword", "index": False, "doc_values": False}
 _VERBATIM = {"type": "object", "enabled": False}
@@ -149,6 +152,8 @@ class Indexes:
 
     def _look(self, index: str, kind: str) -> dict[str, Mapping[str, Any]]:
         """The parts that are there, by kind; raises where one is not ours, of another kind or too new."""
+        if _PATTERN.search(index):
+            raise InvalidRequestError(f"{index[:80]!r} is no name of an index; use letters, digits, _ and -")
         found = {}
         for concrete, meta in self._mappings([_public(index, part) for part in _parts(kind)]).items():
             _check_ours(concrete, meta, index)

@@ -108,9 +108,9 @@ class Records:
         source = found["_source"]
         return Document(id=source["id"], content=source["text"], meta=source["meta"])
 
-    def all(self, names: Names) -> Iterator[Document]:
-        """Every file without its text, in the order of ids."""
-        last: list[Any] | None = None
+    def all(self, names: Names, after: str = "") -> Iterator[Document]:
+        """Every file with an id greater than ``after``, without its text, in the order of ids."""
+        last: list[Any] | None = [after] if after else None
         while True:
             answer = self._connection.search(
                 index=names.files,

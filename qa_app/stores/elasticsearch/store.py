@@ -120,7 +120,7 @@ class ElasticsearchDocumentStore(PassageStore, HaystackStore):
         names = self._indexes.find(index or self.index)
         return names and self._records.whole(names, id)
 
-    def get_all_files(self, index: str | None = None) -> Iterator[Document]:
+    def get_all_files(self, index: str | None = None, after: str = "") -> Iterator[Document]:
         names = self._indexes.find(index or self.index)
         if names is None:
             return
@@ -128,7 +128,7 @@ class ElasticsearchDocumentStore(PassageStore, HaystackStore):
         if journal.writes or journal.dead or journal.gone:
             # Somebody is writing; the list is of now, though searches are of the last refresh.
             self._connection.refresh(names.files)
-        yield from self._records.all(names)
+        yield from self._records.all(names, after)
 
     def get_indexes(self) -> list[str]:
         return self._indexes.names()
