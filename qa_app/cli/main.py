@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from qa_app import __version__
-from qa_app.cli import ask, demo, doctor, documents, ingest, transfer
+from qa_app.cli import ask, demo, doctor, documents, ingest, predict, serve, transfer
 from qa_app.cli.output import say
 from qa_app.errors import QaAppError
 
@@ -44,7 +44,10 @@ def main(
 
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
+app.command("predict")(predict.predict)
 app.add_typer(documents.app, name="documents")
+app.command("serve")(serve.serve)
+app.command("key")(serve.key)
 app.command("export")(transfer.export)
 app.command("import")(transfer.import_)
 app.command("doctor")(doctor.doctor)
