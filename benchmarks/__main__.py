@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ingestion|search|reader]``."""
+"""``python -m benchmarks [ingestion|search|reader|load]``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from benchmarks import ingestion, machine, reader, report, search
+from benchmarks import ingestion, load, machine, reader, report, search
 from benchmarks.server import server, version
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _PASSAGES = {"ingestion": 20_000, "search": 200_000}
-_QUESTIONS = {"search": 300, "reader": 25}
+_QUESTIONS = {"search": 300, "reader": 25, "load": 10_000}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,11 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.passages or _PASSAGES["search"], options.questions or _QUESTIONS["search"], url
         ),
         "reader": lambda url: reader.measure(options.questions or _QUESTIONS["reader"]),
+        "load": lambda url: load.measure(options.questions or _QUESTIONS["load"], options.seconds),
     }
     wanted = [options.part] if options.part else list(parts)
     facts = machine.describe()
     tables: list[report.Table] = []
-    needs_server = options.elasticsearch and wanted != ["reader"]
+    needs_server = options.elasticsearch and not {"ingestion", "search"}.isdisjoint(wanted)
     with server() if needs_server else nullcontext(None) as url:
         if url:
             facts["Elasticsearch server"] = version(url)
@@ -44,9 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures how fast the application is.")
-    parser.add_argument("part", nargs="?", choices=("ingestion", "search", "reader"), help="measure only this")
+    parser.add_argument("part", nargs="?", choices=("ingestion", "search", "reader", "load"), help="measure only this")
     parser.add_argument("--passages", type=int, help="how many (default: ingestion 20000, search 200000)")
-    parser.add_argument("--questions", type=int, help="how many (default: search 300, reader 25)")
+    parser.add_argument("--questions", type=int, help="how many (default: search 300, reader 25, load 10000)")
+    parser.add_argument("--seconds", type=float, default=60, help="how long each step of load takes (default: 60)")
     parser.add_argument(
         "--no-elasticsearch", dest="elasticsearch", action="store_false", help="leave out all that needs a server"
     )
