@@ -12,6 +12,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, QueryParameter
 from msgspec import Meta, Struct
 
+from qa_app.api.parameters import Filter
 from qa_app.api.problems import problems
 from qa_app.api.schemas import AnswerBody, DocumentBody, Json, Span
 from qa_app.api.services import ServicesDependency
@@ -123,10 +124,8 @@ class LabelBody(Struct):
 class FeedbackFilters(Struct, forbid_unknown_fields=True):
     """Which feedback is counted."""
 
-    filters: Annotated[
-        Annotated[Json, Meta(min_length=1)] | None,
-        Meta(description="Haystack's filter language over a label's fields and meta; all feedback where absent."),
-    ] = None
+    #: Over a label's fields and meta; all feedback where absent.
+    filters: Filter | None = None
 
 
 class AccuracyBody(Struct):

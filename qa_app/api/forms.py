@@ -100,12 +100,14 @@ async def _read(request: Request[Any, Any, Any], parser: PushMultipartParser, up
 
 def _sink(segment: MultipartSegment, upload: Upload) -> Any:
     """Where the bytes of a file go; None for a field."""
-    if segment.filename is None and segment.name != "files":
+    if segment.filename is None:
+        if segment.name == "files":
+            raise InvalidRequestError("a part named 'files' has no filename; send it as a file")
         return None
     if segment.name != "files":
         raise InvalidRequestError(f"there is a file in the field {str(segment.name)[:80]!r}; files go into 'files'")
     upload.files += 1
-    return upload.intake.add(segment.filename or "")
+    return upload.intake.add(segment.filename)
 
 
 def _text(name: str, value: bytes) -> str:

@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
-from litestar.types import ASGIApp
 
 from qa_app.api.keys import SCOPES, FailureLimit, Keys, presented
 from qa_app.api.metrics import Metrics
-from qa_app.errors import AuthenticationError, MediaTypeError, OverloadedError, PermissionDeniedError
+from qa_app.errors import (
+    AuthenticationError,
+    InvalidRequestError,
+    MediaTypeError,
+    OverloadedError,
+    PermissionDeniedError,
+)
 
 logger = logging.getLogger("qa_app.api")
 
@@ -72,6 +78,9 @@ class Gate:
             self._check_origin(connection)
         elif scope != "open":
             self._check_key(connection, scope)
+        twice = [name for name in connection.query_params if len(connection.query_params.getall(name)) > 1]
+        if twice:
+            raise InvalidRequestError(f"the parameter {twice[0][:80]!r} is given twice")
         if _method(connection) not in _SAFE_METHODS:
             self._check_body(connection, handler)
 
@@ -122,8 +131,12 @@ def _method(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
 class Frame:
     """The outermost layer: names the request, bounds how slowly its body may come, logs, counts, adds headers."""
 
-    app: ASGIApp
+    app: Litestar
     metrics: Metrics
+
+    def __post_init__(self) -> None:
+        # The framework's answer to OPTIONS names the methods of one handler, though an address may have several.
+        self._methods = {route.path_format: ", ".join(sorted(map(str, route.methods))) for route in self.app.routes}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -160,6 +173,9 @@ class Frame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", []))
+                if scope["method"] == "OPTIONS" and status == 204:
+                    allowed = self._methods[scope["path_template"]].encode()
+                    headers = [(name, allowed if name.lower() == b"allow" else value) for name, value in headers]
                 if status in (408, 413) and not complete:
                     with contextlib.suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(drained(), _DRAINED_SECONDS)

@@ -155,6 +155,7 @@ KIND = "multipart/form-data; boundary=b"
         (KIND, multipart(FILE, b'Content-Disposition: form-data; name="meta"\r\n\r\n\xff'), 422),
         (KIND, multipart(FILE, b'Content-Disposition: form-data; name="unknown"\r\n\r\nx'), 422),
         (KIND, multipart(FILE.replace(b'"files"', b'"other"')), 422),
+        (KIND, multipart(FILE.replace(b'; filename="x.txt"', b"")), 422),
         (KIND, multipart(FILE + b"a" * (2 * 2**20 + 1)), 413),
         (KIND, multipart(FILE + b"a" * (4 * 2**20)), 413),
     ],
