@@ -138,6 +138,9 @@ class Services:
         """
         assert self.store is not None
         assert self.reader is not None
+        if self.settings.api_log_questions:
+            for question in questions:
+                logger.info("question %s", ascii(question))
         kind = ("ask", json.dumps(params, sort_keys=True), debug)
         results: list[dict[str, Any]] = []
         for start in range(0, len(questions), self.settings.api_batch):

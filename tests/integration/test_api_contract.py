@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.serving import Server
 
 QUESTION = "Which river runs through Lyon?"
 
@@ -180,10 +184,10 @@ def test_the_model_cards_example(api: httpx.Client) -> None:
     """/predict answers pairs as the Transformers pipeline does: one span for each, at its place."""
     inputs = {
         "question": ["What is my name?", "Where do I live?"],
-        "context": ["My name is John.", "My name is Ada and I live in Hyderabad."],
+        "context": ["My name is John.", "My name is John and I live in Hyderabad."],
     }
     answers = api.post("/predict", json={"inputs": inputs}).json()
-    assert [(a["answer"], a["start"], a["end"]) for a in answers] == [("John", 11, 15), ("Hyderabad", 29, 38)]
+    assert [(a["answer"], a["start"], a["end"]) for a in answers] == [("John", 11, 15), ("Hyderabad", 30, 39)]
     assert all(0 < a["score"] <= 1 for a in answers)
 
 
@@ -225,6 +229,19 @@ def test_readiness_names_the_model(api: httpx.Client) -> None:
     """/live answers; /ready says which model reads."""
     assert api.get("/live").status_code == 200
     assert api.get("/ready").json() == {"ready": True, "missing": {}, "model": "bundled"}
+
+
+def test_questions_are_logged_only_where_that_is_wanted(
+    api: httpx.Client, api_server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default the log names requests and no questions; with api.log_questions, each on one line."""
+    caplog.set_level(logging.INFO)
+    ask(api, "Who keeps the secret?")
+    assert "POST '/query' 200" in caplog.text
+    assert "secret" not in caplog.text
+    monkeypatch.setattr(api_server.services, "settings", replace(api_server.services.settings, api_log_questions=True))
+    ask(api, "Who keeps\nthe secret?")
+    assert "'Who keeps\\nthe secret?'" in caplog.text
 
 
 def test_metrics_tell_what_happened(api: httpx.Client) -> None:
