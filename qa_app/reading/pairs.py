@@ -25,7 +25,7 @@ _BATCH_ELSEWHERE = 64
 #: Pairs handed to transformers at once, which takes notes on every code point of them before it reads the first.
 _PAIRS = 64
 #: Spans looked at where the best one is empty.
-_CANDIDATES = 20
+_CANDIDATES = 200
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class PairReader:
         given = self._read(questions, contexts, handle_impossible_answer=impossible, batch_size=self._batch)
         results = []
         for question, context, best in zip(questions, contexts, given if len(pairs) > 1 else [given]):
-            span = best  
+            span = best if _is_answer(best, context, impossible) else self._other_span(question, context, impossible)
             start, end = span["start"], span["end"]
             results.append(PairAnswer(min(float(span["score"]), 1.0), start, end, context[start:end]))
         return results
@@ -118,11 +118,11 @@ class PairReader:
     def _read(self, question: Any, context: Any, **options: Any) -> Any:
         return self._pipeline(question=question, context=context, max_seq_len=self._window, **options)
 
-    def _other_span(self, question: str, context: str) -> dict[str, Any]:
+    def _other_span(self, question: str, context: str, impossible: bool) -> dict[str, Any]:
         """The best span with words in it, where the best of all is empty or blank."""
-        given = self._read(question, context, top_k=_CANDIDATES)
+        given = self._read(question, context, top_k=_CANDIDATES, handle_impossible_answer=impossible)
         for span in given if isinstance(given, list) else [given]:
-            if _is_answer(span, context, impossible=False):
+            if _is_answer(span, context, impossible):
                 return dict(span)
         # Scores so far apart that all spans round to zero: one is as good as another.
         words = ((start, end) for start, end in self._offsets(context) if context[start:end].strip())

@@ -167,6 +167,14 @@ class TestOffsets:
         assume(context.strip())
         check(byte_pairs.predict([("who?", context)], impossible), [("who?", context)], impossible)
 
+    @pytest.mark.parametrize("impossible", [False, True], ids=["answer", "impossible"])
+    def test_words_among_spaces(self, byte_pairs: PairReader, impossible: bool) -> None:
+        """Where hardly anything but spaces can be marked, the answer is a word nevertheless."""
+        given = [(f"who {n}?", f"{space * n}x{space * n}") for n in range(1, 10) for space in (" ", "\n", " \n")]
+        found = byte_pairs.predict(given, impossible)
+        check(found, given, impossible)
+        assert all(answer.score > 0 for answer in found)
+
     @pytest.mark.parametrize(
         "around", ["", "👩‍👩‍👧‍👦 🏳️‍🌈 ", "e\u0301te\u0301 ", "המגדל ", "塔は", "\u3000\n\t "], ids=ascii
     )
