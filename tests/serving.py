@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
-import uvicorn
 
 from qa_app.api.app import create_app
+from qa_app.api.server import server_of
 from qa_app.api.services import Services
 from qa_app.settings import Settings
 
@@ -21,10 +20,8 @@ class Server:
 
     def __init__(self, services: Services, *, any_host: bool = False) -> None:
         self.services = services
-        self.app: Any = create_app(services, any_host=any_host)
-        self._server = uvicorn.Server(
-            uvicorn.Config(self.app, port=0, log_config=None, access_log=False, ws="none", lifespan="on", http="h11")
-        )
+        self.app = create_app(services, any_host=any_host)
+        self._server = server_of(self.app, "127.0.0.1", 0)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def start(self) -> None:

@@ -11,7 +11,6 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp
 
 from qa_app.api import docs, feedback, files, haystack, operations, reading, uploads
 from qa_app.api.keys import parse_keys
@@ -36,7 +35,7 @@ HANDLERS: list[Any] = [
 ]
 
 
-def create_app(services: Services, *, any_host: bool = False) -> ASGIApp:
+def create_app(services: Services, *, any_host: bool = False) -> Frame:
     """The ASGI application over services, which it starts and closes.
 
     ``any_host`` lets requests without keys come under any name. Raises SettingsError for keys or origins that cannot be

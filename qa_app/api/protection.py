@@ -173,7 +173,7 @@ class Frame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", []))
-                if scope["method"] == "OPTIONS" and status == 204:
+                if scope["method"] == "OPTIONS" and "path_template" in scope:
                     allowed = self._methods[scope["path_template"]].encode()
                     headers = [(name, allowed if name.lower() == b"allow" else value) for name, value in headers]
                 if status in (408, 413) and not complete:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import sys
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from qa_app.api.app import create_app
 from qa_app.api.keys import parse_keys
-from qa_app.api.protection import is_loopback
+from qa_app.api.protection import Frame, is_loopback
 from qa_app.api.services import Services
 from qa_app.errors import SettingsError
 from qa_app.settings import Settings
 
 #: Seconds in which requests may finish after the process was told to end.
 _DRAIN = 20
+#: Seconds in which the headers of a request must have come.
+HEADER_SECONDS = 30.0
 
 
 def serve(settings: Settings, *, insecure_no_auth: bool = False) -> None:
@@ -34,22 +38,7 @@ def serve(settings: Settings, *, insecure_no_auth: bool = False) -> None:
     _log()
     services = Services(settings)
     app = create_app(services, any_host=insecure_no_auth)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.api_host,
-            port=settings.api_port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=_DRAIN,
-            h11_max_incomplete_event_size=64 * 1024,
-            http="h11",
-            ws="none",
-        )
-    )
+    server = server_of(app, settings.api_host, settings.api_port)
     fatal: list[SettingsError] = []
 
     def stop(error: SettingsError) -> None:
@@ -68,6 +57,50 @@ def serve(settings: Settings, *, insecure_no_auth: bool = False) -> None:
         ) from end
     if fatal:
         raise fatal[0]
+
+
+def server_of(app: Frame, host: str, port: int) -> uvicorn.Server:
+    """The HTTP server, not yet running."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_DRAIN,
+        h11_max_incomplete_event_size=64 * 1024,
+        http=PunctualProtocol,
+        ws="none",
+        lifespan="on",
+    )
+    return uvicorn.Server(config)
+
+
+class PunctualProtocol(H11Protocol):
+    """uvicorn's protocol, which would wait for ever for the rest of a request's headers."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEADER_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        between_requests = self.cycle is None or self.cycle.response_complete
+        if between_requests and self._late is None:
+            self._late = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+        elif not between_requests and self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._late is not None:
+            self._late.cancel()
 
 
 def _log() -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from qa_app.api import protection
+from qa_app.api import server as server_module
 from tests.ingesting import ingesting, settings_for, write
 from tests.serving import Server, client, server
 
@@ -227,6 +228,25 @@ def test_slow_bodies_are_given_up(running: Server, api: httpx.Client, monkeypatc
         connection.settimeout(20)
         assert status_of(connection.recv(65536)) == 408
         connection.close()
+
+
+def test_slow_headers_are_given_up(running: Server, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B12: connections that never finish their headers, first or later ones, are closed; others are answered."""
+    monkeypatch.setattr(server_module, "HEADER_SECONDS", 1.0)
+    parts = urlsplit(running.url)
+    with contextlib.ExitStack() as opened:
+        slow = [
+            opened.enter_context(socket.create_connection((parts.hostname, parts.port or 80), timeout=20))
+            for _ in range(50)
+        ]
+        for number, connection in enumerate(slow):
+            if number % 2:
+                connection.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                assert status_of(connection.recv(65536)) == 200
+            connection.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.")
+        assert api.post("/query", json={"query": "Who keeps the lighthouse?"}).status_code == 200
+        for connection in slow:
+            assert connection.recv(65536) == b""
 
 
 def test_a_client_that_goes_away_frees_its_place(running: Server, api: httpx.Client) -> None:
