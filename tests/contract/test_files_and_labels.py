@@ -120,6 +120,8 @@ def test_many_files_are_listed_in_order(store: PassageStore) -> None:
     store.write_files([file_of(f"{i:05}", f"Passage number{i}.") for i in range(2500)])
     store.finish_writing()
     assert [file.id for file in store.get_all_files()] == [f"{i:05}" for i in range(2500)]
+    assert [file.id for file in store.get_all_files(after="01497")] == [f"{i:05}" for i in range(1498, 2500)]
+    assert list(store.get_all_files(after="02499")) == []
     assert store.get_document_count() == 2500
     assert len(store.get_all_documents(batch_size=1000)) == 2500
 
