@@ -47,7 +47,7 @@ def measure(questions: int, seconds: float) -> list[Table]:
                     memory += asyncio.run(_endurance(url, process, questions))
     notes = [
         f"SQLite, {passages:,} passages, ten passages read for a question, three answers; the server has its defaults "
-        "(16 wait, 4 are read together) and shares the machine with the clients.",
+        "(16 wait, one is read at a time) and shares the machine with the clients.",
         f"Capacity is what {_CLIENTS} clients get who ask again as soon as they are answered. Then questions come at a "
         f"steady pace, whether others are answered or not, for {seconds:.0f} s a step.",
         "The small reader has two layers of random weights: what is left is the cost of everything but the model.",

@@ -97,7 +97,9 @@ class Settings:
     api_queue: int = _setting(
         "api.queue", 16, "Requests that wait for the reader before others are turned away", least=1
     )
-    api_batch: int = _setting("api.batch", 4, "Waiting questions that the reader takes at once", least=1)
+    api_batch: int = _setting(
+        "api.batch", 1, "Waiting questions that the reader takes at once; more may pay on a graphics card", least=1
+    )
     api_deadline: float = _setting("api.deadline", 30.0, "Seconds until a request is given up", least=0.1)
     api_max_upload_mb: int = _setting(
         "api.max_upload_mb", 200, "Largest upload, all its files together, in MB", least=1

@@ -133,7 +133,7 @@ class ReaderQueue:
     def _finish(self, items: list[_Item]) -> None:
         try:
             results = self._work(items[0].kind, [item.payload for item in items], max(item.deadline for item in items))
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is told to those who wait
+        except BaseException as error:  # noqa: BLE001 - the tokenizer's panic is no Exception; those who wait are told
             if len(items) > 1 and not isinstance(error, (DeadlineError, StoreError)):
                 # One of them may have spoilt it for all.
                 for item in items:

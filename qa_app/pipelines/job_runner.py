@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from haystack import Pipeline
-from haystack.schema import Document
 
-from qa_app.errors import StoreError
-from qa_app.pipelines.answering import run
-from qa_app.pipelines.ingestion import BATCH_BYTES, BATCH_FILES, version_suffix
-from qa_app.pipelines.jobs import UNREADABLE, Job, JobFile, Jobs, held, now, read_job, write_job
+from qa_app.errors import ConflictError, StoreError
+from qa_app.pipelines.jobs import DAMAGED, Job, Jobs, held, now, read_job, write_job
 from qa_app.pipelines.originals import Originals
+from qa_app.pipelines.upload_indexing import UploadIndexing, batches
 from qa_app.stores.passage_store import PassageStore
 
 logger = logging.getLogger(__name__)
 
-#: Marks files that came as uploads; ingestion's are marked by their ``source``.
-UPLOADED = "uploaded"
 _THREADS = 2
 _LOOK = 1.0
 _LONGEST_PAUSE = 30.0
-_SWEEP = 3600.0
+_SWEEP = 300.0
 
 
 class JobRunner:
-    """Threads that complete jobs, each by one process at a time.
+    """Threads that complete jobs, each by one process at a time, and those with files of one name in their order.
 
-    ``fingerprint`` stands for the settings that passages depend on. A store that is down or full makes a job wait, and
-    be tried again, for ever.
+    ``fingerprint`` stands for the settings that passages depend on; ``wipe`` is a file that is there where something
+    was deleted. A store that is down or full makes a job wait, and be tried again, for ever.
     """
 
     def __init__(
@@ -42,14 +36,17 @@ class JobRunner:
     ) -> None:
         self.jobs = jobs
         self.originals = originals
-        self._pipeline = pipeline
+        self._indexing = UploadIndexing(originals, pipeline, store, fingerprint)
         self._store = store
-        self._fingerprint = fingerprint
         self._wipe = wipe
+        self._wiping = wipe.with_name(f"{wipe.name}.begun")
+        self._wipe_after = 0.0
         self._stop = threading.Event()
         self._wake = threading.Event()
         #: Job -> when it may be tried again, and the pause after that.
         self._pauses: dict[str, tuple[float, float]] = {}
+        #: Job -> the names of its files, with its index.
+        self._names: dict[str, frozenset[tuple[str, str]]] = {}
         self._swept = 0.0
         self._threads = [threading.Thread(target=self._serve, name=f"jobs-{n}", daemon=True) for n in range(_THREADS)]
 
@@ -74,16 +71,47 @@ class JobRunner:
         while not self._stop.is_set():
             try:
                 self._wake.clear()
-                done = 0
-                for folder in self.jobs.unfinished():
-                    done += not self._stop.is_set() and self._try(folder)
-                if not done:
+                if not self._look():
                     self._tidy()
                     self._wake.wait(_LOOK)
             except Exception:
-                # A full disk, for one; the thread must not end with it.
+                # An unreadable folder, for one; the thread must not end with it.
                 logger.exception("uploads cannot be looked through; tried again")
                 self._stop.wait(_LOOK)
+
+    def _look(self) -> bool:
+        """Goes through the jobs once; whether anything was done."""
+        done = False
+        before: set[tuple[str, str]] = set()
+        folders = self.jobs.unfinished()
+        self._names = {folder.name: self._names_of(folder) for folder in folders}
+        for folder in folders:
+            if self._stop.is_set():
+                break
+            # What becomes of a file may depend on those of its name that came before it.
+            names = self._names_of(folder)
+            if not names & before:
+                try:
+                    done |= self._try(folder)
+                except Exception:
+                    # The disk refuses; others' jobs go on.
+                    logger.exception("upload %s cannot be worked at; tried again", folder.name)
+                    self._pause(folder.name)
+            before |= names
+        return done
+
+    def _names_of(self, folder: Path) -> frozenset[tuple[str, str]]:
+        if folder.name in self._names:
+            return self._names[folder.name]
+        try:
+            job = read_job(folder)
+        except (OSError, *DAMAGED):
+            return frozenset()
+        return frozenset((job.index, file.name) for file in job.files)
+
+    def _pause(self, id: str) -> None:
+        _, pause = self._pauses.get(id, (0.0, 1.0))
+        self._pauses[id] = (time.monotonic() + pause, min(pause * 2, _LONGEST_PAUSE))
 
     def _try(self, folder: Path) -> bool:
         """Whether anything was done for the job."""
@@ -94,152 +122,80 @@ class JobRunner:
                 return False
             try:
                 job = read_job(folder)
-            except UNREADABLE as error:
+            except DAMAGED as error:
                 if not folder.exists():
                     return False
-                logger.warning("upload %s cannot be read and is given up: %s", folder.name, error)
+                logger.warning(
+                    "upload %s cannot be read (%s) and is given up; its files stay in %s for a week",
+                    *(folder.name, error, self.jobs.done),
+                )
                 job = Job(folder.name, "done", now(), "", {}, replace=False, files=())
                 self.jobs.finish(folder, job)
                 return True
-            self._attempt(folder, job)
+            if job.status == "done":
+                self.jobs.finish(folder, job)  # whose process was killed at that
+            else:
+                self._attempt(folder, replace(job, status="running", message="", code=""))
             return True
 
     def _attempt(self, folder: Path, job: Job) -> None:
         try:
-            write_job(folder, replace(job, status="running", message="", code=""))
-            for batch in _batches(job.pending):
+            write_job(folder, job)
+            for batch in batches(job.pending):
                 if self._stop.is_set():
                     write_job(folder, replace(job, status="queued"))
                     return
-                job = job.with_files(self._index(folder, job, batch))
-                write_job(folder, replace(job, status="running"))
+                try:
+                    job = job.with_files(self._indexing.index(folder, job, batch))
+                except (StoreError, ConflictError):
+                    raise
+                except Exception as error:
+                    logger.exception("upload %s failed", job.id)
+                    cause = error.__cause__ or error  # Haystack wraps what its nodes raise
+                    message = f"indexing failed with {type(cause).__name__}; the log has more"
+                    job = job.with_files(
+                        {
+                            f.staged: replace(f, status="rejected", reason="crashed", message=message)
+                            for f in job.pending
+                        }
+                    )
+                    break
+                write_job(folder, job)
+            if job.pending:
+                raise ConflictError("another process wrote the same files at the same time")
             self._store.finish_writing(job.index)
+            self.originals.sync(job.index)
             self.jobs.finish(folder, job)
             self._pauses.pop(job.id, None)
+        except ConflictError as error:
+            logger.info("upload %s is tried again: %s", job.id, error)
+            self._pause(job.id)
+            write_job(folder, replace(job, status="queued"))
         except StoreError as error:
-            _, pause = self._pauses.get(job.id, (0.0, 1.0))
-            self._pauses[job.id] = (time.monotonic() + pause, min(pause * 2, _LONGEST_PAUSE))
             logger.warning("upload %s waits for the store: %s", job.id, error)
+            self._pause(job.id)
             write_job(folder, replace(job, status="waiting", message=str(error), code=error.code))
-        except Exception as error:
-            logger.exception("upload %s failed", job.id)
-            crashed = f"indexing failed with {type(error).__name__}; the log has more"
-            ended = {f.staged: replace(f, status="rejected", reason="crashed", message=crashed) for f in job.pending}
-            self.jobs.finish(folder, job.with_files(ended))
-
-    def _index(self, folder: Path, job: Job, batch: list[JobFile]) -> dict[str, JobFile]:
-        """How each file of the batch ended, by its staged name."""
-        suffix = version_suffix(self._fingerprint, job.meta)
-        ended: dict[str, JobFile] = {}
-        todo: list[tuple[JobFile, str, Document | None]] = []
-        for file in batch:
-            id, known = self._identity(job, file)
-            if known is not None and known.meta.get("version") == f"{file.sha256}:{suffix}":
-                passages = int(known.meta.get("passages", 0))
-                ended[file.staged] = replace(file, status="unchanged", file_id=id, passages=passages)
-                self._replace_others(job, file, id)
-                continue
-            # First, so that whatever can be found can be downloaded.
-            self.originals.put(folder / file.staged, job.index, id, file.sha256)
-            todo.append((file, id, known))
-        if todo:
-            ended.update(self._written(folder, job, suffix, todo))
-        return ended
-
-    def _written(
-        self, folder: Path, job: Job, suffix: str, todo: list[tuple[JobFile, str, Document | None]]
-    ) -> dict[str, JobFile]:
-        metas = [
-            {
-                **job.meta,
-                "name": file.name,
-                "path": file.name,
-                "file_id": id,
-                "fingerprint": suffix,
-                "ingested_at": now(),
-                UPLOADED: True,
-            }
-            for file, id, _ in todo
-        ]
-        paths = [folder / file.staged for file, _, _ in todo]
-        output = run(self._pipeline, file_paths=paths, meta=metas, params={"Writer": {"index": job.index}})
-        rejections = {Path(rejection["path"]).name: rejection for rejection in output["rejections"]}
-        ended: dict[str, JobFile] = {}
-        for file, id, known in todo:
-            before = known.meta.get("sha256") if known else None
-            rejection = rejections.get(file.staged)
-            if rejection or id not in output["written"]:
-                reason, message = "changed", "another process indexed it at the same time"
-                if rejection:
-                    reason, message = rejection["reason"], rejection["message"].replace(file.staged, file.name)
-                ended[file.staged] = replace(file, status="rejected", reason=reason, message=message)
-                if before != file.sha256:
-                    self.originals.remove(job.index, id, file.sha256)
-                continue
-            ended[file.staged] = replace(file, status="indexed", file_id=id, passages=output["written"][id])
-            if before is not None and before != file.sha256:
-                self.originals.remove(job.index, id, before)
-            self._replace_others(job, file, id)
-        return ended
-
-    def _identity(self, job: Job, file: JobFile) -> tuple[str, Document | None]:
-        """The file's id, and what the store has under it.
-
-        It is a hash of name and bytes, so that the same file is itself again and others of its name stay beside it; a
-        replacement takes the id of what it replaces.
-        """
-        if job.replace:
-            for id in self._uploads_named(job, file.name):
-                known = self._store.get_file(id, job.index)
-                if known is not None:
-                    return id, known
-        number = 0
-        while True:
-            key = f"upload\0{file.name}\0{file.sha256}\0{number}"
-            id = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-            known = self._store.get_file(id, job.index)
-            if known is None or known.meta.get("sha256") == file.sha256:
-                return id, known
-            number += 1  # what was there has been replaced by something else since
-
-    def _replace_others(self, job: Job, file: JobFile, id: str) -> None:
-        if job.replace:
-            for other in self._uploads_named(job, file.name):
-                if other != id and (known := self._store.get_file(other, job.index)) is not None:
-                    self._store.delete_files([other], job.index)
-                    self.originals.remove(job.index, other, str(known.meta.get("sha256", "")))
-
-    def _uploads_named(self, job: Job, name: str) -> list[str]:
-        found = self._store.get_metadata_values_by_key(
-            "file_id", filters={"name": name, UPLOADED: True}, index=job.index
-        )
-        return sorted(str(entry["value"]) for entry in found)
 
     def _tidy(self) -> None:
         """What is done where there is nothing else to do."""
-        if self._wipe.exists():
-            self._wipe.unlink(missing_ok=True)
-            try:
-                for index in self._store.get_indexes():
-                    self._store.wipe_traces(index)
-            except StoreError:
-                self._wipe.touch()
+        if time.monotonic() > self._wipe_after and (self._wipe.exists() or self._wiping.exists()):
+            with held(self._wipe.parent) as mine:
+                if mine:
+                    self._wipe_traces()
         if time.monotonic() - self._swept > _SWEEP or not self._swept:
             self._swept = time.monotonic()
             self.jobs.sweep()
 
-
-def _batches(files: tuple[JobFile, ...]) -> Iterator[list[JobFile]]:
-    """Files that are converted at once, no two of one name: what becomes of the second may depend on the first."""
-    batch: list[JobFile] = []
-    names: set[str] = set()
-    size = 0
-    for file in files:
-        if batch and (file.name in names or len(batch) == BATCH_FILES or size + file.size > BATCH_BYTES):
-            yield batch
-            batch, names, size = [], set(), 0
-        batch.append(file)
-        names.add(file.name)
-        size += file.size
-    if batch:
-        yield batch
+    def _wipe_traces(self) -> None:
+        # A deletion meanwhile makes the first file anew; a kill leaves the second.
+        if self._wipe.exists():
+            self._wipe.replace(self._wiping)
+        elif not self._wiping.exists():
+            return
+        try:
+            for index in self._store.get_indexes():
+                self._store.wipe_traces(index)
+            self._wiping.unlink()
+        except StoreError as error:
+            logger.warning("what was deleted is still to be wiped: %s", error)
+            self._wipe_after = time.monotonic() + _LONGEST_PAUSE

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import time
-import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,19 +21,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from qa_app.errors import FileRejectedError, NotFoundError, StoreFullError, StoreUnavailableError
+from qa_app.errors import FileRejectedError, NotFoundError
 from qa_app.pipelines.ingestion import checked_meta
-from qa_app.pipelines.originals import sync_folder
+from qa_app.pipelines.names import cleaned
+from qa_app.pipelines.originals import sync_folder, translated
 
 _ID = re.compile("[0-9a-f]{32}")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}$")
 _INCOMING = ".incoming-"
 _LOCK = "lock"
-UNREADABLE = (OSError, ValueError, TypeError, KeyError)
-_NAME_BYTES = 255
-# Controls, halves of surrogate pairs and line ends; and what reorders the text around it.
-_UNSHOWN = ("Cc", "Cs", "Zl", "Zp")
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: What :func:`read_job` raises where there is no job; other errors, such as too many open files, may pass.
+DAMAGED = (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError)
 #: A folder that was made this many seconds ago and is held by nobody was left by a killed process.
 _ABANDONED = 60
 #: Seconds for which finished jobs can be looked at.
@@ -88,6 +85,7 @@ class Intake:
     def __init__(self, folder: Path, max_file_bytes: int) -> None:
         self.folder = folder
         self._max = max_file_bytes
+        self._sink: Sink | None = None
         self.files: list[JobFile] = []
 
     def add(self, name: str) -> Sink:
@@ -96,7 +94,13 @@ class Intake:
         # Markdown and HTML are told from text by the end of their names.
         suffix = _SUFFIX.search(shown.lower())
         staged = f"{len(self.files)}{suffix.group() if suffix else ''}"
-        return Sink(self, shown, staged, self._max)
+        self._sink = Sink(self, shown, staged, self._max)
+        return self._sink
+
+    def close(self) -> None:
+        """Lets go of a file that has broken off."""
+        if self._sink is not None:
+            self._sink.abandon()
 
 
 class Sink:
@@ -114,11 +118,16 @@ class Sink:
         """The next bytes."""
         self._size += len(piece)
         if self._size > self._most:
-            self._file.close()
+            self.abandon()
             raise FileRejectedError("too_large", f"{self._name} is over {self._most // 2**20} MB; split it")
         self._digest.update(piece)
         with translated(self._intake.folder):
             self._file.write(piece)
+
+    def abandon(self) -> None:
+        """The file is not wanted, where it is not whole."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def close(self) -> None:
         """The file is whole."""
@@ -141,13 +150,17 @@ class Jobs:
         """An intake; what is not accepted within the block is removed, by a later process if this one is killed."""
         folder = self.folder / f"{_INCOMING}{uuid.uuid4().hex}"
         with translated(self.folder):
-            folder.mkdir(parents=True, mode=0o700)
-        try:
-            with held(folder):
-                intake = Intake(folder, self._max)
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                sync_folder(self.folder.parent)
+            folder.mkdir(mode=0o700)
+        intake = Intake(folder, self._max)
+        with held(folder):
+            try:
                 yield intake
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                intake.close()
+                shutil.rmtree(folder, ignore_errors=True)
 
     def accept(self, intake: Intake, index: str, meta: Mapping[str, Any], *, replace: bool) -> Job:
         """The job of an intake, which survives from now on; raises InvalidRequestError for its metadata."""
@@ -174,35 +187,40 @@ class Jobs:
         for folder in (self.folder / id, self.done / id, self.folder / id):
             try:
                 return read_job(folder)
-            except UNREADABLE:
+            except (OSError, *DAMAGED):
                 continue
         raise NotFoundError(f"there is no job {id}; jobs are kept for a week after their end")
 
     def unfinished(self) -> list[Path]:
-        """The folders of jobs that are not done, oldest first."""
+        """The folders of jobs that are not done, in the order in which they began to come in."""
         if not self.folder.is_dir():
             return []
         found = []
         for folder in self.folder.iterdir():
-            with contextlib.suppress(OSError):  # it may have moved just now
-                if _ID.fullmatch(folder.name):
-                    found.append((folder.stat().st_ctime_ns, folder))
+            if _ID.fullmatch(folder.name):
+                with contextlib.suppress(OSError):  # it may have moved just now
+                    # The lock is made first and never written; the folder's own time changes with the job.
+                    lock = folder / _LOCK
+                    found.append(((lock if lock.exists() else folder).stat().st_mtime_ns, folder))
         return [folder for _, folder in sorted(found)]
 
     def finish(self, folder: Path, job: Job) -> None:
         """Marks a job as done: its files leave, what became of them stays."""
-        write_job(folder, replace(job, status="done", finished_at=now(), message="", code=""))
-        for file in job.files:
-            (folder / file.staged).unlink(missing_ok=True)
-        self.done.mkdir(exist_ok=True)
-        folder.rename(self.done / folder.name)
+        write_job(folder, replace(job, status="done", finished_at=job.finished_at or now(), message="", code=""))
+        with translated(folder):
+            for file in job.files:
+                (folder / file.staged).unlink(missing_ok=True)
+            self.done.mkdir(exist_ok=True)
+            folder.rename(self.done / folder.name)
 
-    def cancel(self, id: str) -> None:
-        """Drops a job of which nothing more is wanted."""
+    def cancel(self, id: str) -> bool:
+        """Drops a job of which nothing more is wanted; False where it is done, or gone, already."""
         folder = self.folder / id
         with held(folder, wait=True) as mine:
-            if mine:
-                shutil.rmtree(folder, ignore_errors=True)
+            if not mine or not folder.exists():
+                return False
+            shutil.rmtree(folder, ignore_errors=True)
+            return True
 
     def sweep(self) -> None:
         """Removes what killed processes were still receiving, and jobs that ended long ago."""
@@ -243,45 +261,21 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
 
 
 def read_job(folder: Path) -> Job:
-    """The job in a folder; raises one of ``UNREADABLE`` for what is none."""
+    """The job in a folder; raises OSError, or one of ``DAMAGED`` for what is none."""
     content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     return Job(**{**content, "files": tuple(JobFile(**file) for file in content["files"])})
 
 
 def write_job(folder: Path, job: Job) -> None:
-    """Puts the job into its folder, in one step."""
+    """Puts the job into its folder, in one step; raises StoreFullError and StoreUnavailableError."""
     temporary = folder / "job.json.new"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(asdict(job), file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / "job.json")
-    sync_folder(folder)
-
-
-@contextmanager
-def translated(folder: Path) -> Iterator[None]:
-    """Turns the system's refusals to write into our errors."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (28, 122):  # no space, over quota
-            raise StoreFullError(f"{folder} has no space left; free some") from error
-        raise StoreUnavailableError(f"{folder} cannot be written: {error.strerror}") from error
-
-
-def cleaned(name: str) -> str:
-    """A file's name for people: its last part, on one line, of at most 255 bytes; never empty."""
-    last = re.split(r"[/\\]", name)[-1]
-    shown = "".join(c for c in last if c not in _BIDI and unicodedata.category(c) not in _UNSHOWN).strip()
-    encoded = shown.encode("utf-8", "ignore")
-    if len(encoded) > _NAME_BYTES:
-        # The end of a name says more of a file's kind than its middle.
-        stem, dot, suffix = shown.rpartition(".")
-        end = f"{dot}{suffix}" if len(suffix) <= 8 else ""
-        encoded = (stem or shown).encode("utf-8", "ignore")[: _NAME_BYTES - len(end.encode())]
-        shown = encoded.decode("utf-8", "ignore") + end
-    return shown if shown.strip(". ") else "document"
+    with translated(folder):
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(asdict(job), file, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / "job.json")
+        sync_folder(folder)
 
 
 def now() -> str:
