@@ -151,7 +151,9 @@ IndexParameter = Annotated[
     str | None,
     # Elasticsearch takes other characters for patterns and lists, which would reach labels of other indexes.
     QueryParameter(
-        max_length=200, pattern=r"^[^\W_][\w.-]*$", description="Index of labels; the default one where absent."
+        max_length=200,
+        pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Index of labels; the default one where absent.",
     ),
 ]
 KeyParameter = Annotated[

@@ -65,6 +65,7 @@ class Services:
         self._store_thread = threading.Thread(target=self._keep_store, name="store", daemon=True)
         self._reader_thread = threading.Thread(target=self._keep_reader, name="reader-loading", daemon=True)
         self._limiter: anyio.CapacityLimiter | None = None
+        self.metrics.ready.set_function(lambda: not self.missing())
 
     def start(self) -> None:
         """Begins to open everything; returns at once."""
@@ -230,7 +231,6 @@ class Services:
         if problem != self._store_problem:
             logger.warning("the store %s", problem or "is available again")
         self._store_problem = problem
-        self.metrics.ready.set(not self.missing())
 
     def _keep_reader(self) -> None:
         while not self._stop.is_set():
