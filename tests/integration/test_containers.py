@@ -114,6 +114,10 @@ class Container:
         )
 
     def _mounts(self) -> Iterator[str]:
+        # First, for the tests themselves may be somewhere under /tmp.
+        for mount in self.service["tmpfs"]:
+            target, options = mount.split(":")
+            yield from (options, "tmpfs", target)
         for folder in ("/usr", "/bin", "/lib", "/lib64", "/etc", sys.base_prefix):
             if Path(folder).is_dir():
                 yield from ("ro", folder, folder)
@@ -130,9 +134,6 @@ class Container:
         for mount in self.service.get("volumes", []):
             volume, target = mount.split(":")
             yield from ("rw", str(self.volumes[volume]), target)
-        for mount in self.service["tmpfs"]:
-            target, options = mount.split(":")
-            yield from (options, "tmpfs", target)
 
     def _here(self, value: Any) -> Any:
         if isinstance(value, dict):
