@@ -6,7 +6,7 @@ RUN python -m venv /opt/qa-app
 WORKDIR /build
 # The dependencies by themselves: they are 6 GB with torch's CUDA, and a change of the application fetches none of them.
 COPY constraints.txt LICENSE pyproject.toml README.md ./
-RUN mkdir qa_app samples \
+RUN mkdir qa_app samples ui \
  && touch qa_app/__init__.py \
  && /opt/qa-app/bin/pip install --no-cache-dir --constraint constraints.txt $PIP_OPTIONS .
 COPY qa_app qa_app

@@ -105,6 +105,12 @@ class Settings:
         "api.max_upload_mb", 200, "Largest upload, all its files together, in MB", least=1
     )
     api_log_questions: bool = _setting("api.log_questions", False, "Whether questions are written to the log")
+    api_url: str = _setting("api.url", "", "Where the page finds the API; empty for api.host and api.port")
+    api_key: str = _setting("api.key", "", "Key that the page shows the API, never printed", secret=True)
+    ui_host: str = _setting(
+        "ui.host", "127.0.0.1", "Address that the page listens on; it asks nobody who reaches it for a key"
+    )
+    ui_port: int = _setting("ui.port", 8501, "Port that the page listens on", least=0)
 
     @property
     def data_path(self) -> Path:
@@ -234,3 +240,14 @@ def load(overrides: Mapping[str, object] | None = None, environment: Mapping[str
             "make it smaller"
         )
     return result
+
+
+def environment_for_child(
+    changes: Mapping[str, str], *, defaults: Mapping[str, str] | None = None, settings: bool = True
+) -> dict[str, str]:
+    """This process's environment for a child of it: over ``defaults``, under ``changes``.
+
+    Without ``settings``, what begins with QA_ is left out, since it may hold secrets.
+    """
+    kept = {name: value for name, value in os.environ.items() if settings or not name.startswith("QA_")}
+    return {**(defaults or {}), **kept, **changes}

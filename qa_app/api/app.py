@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from qa_app.api import docs, feedback, files, haystack, operations, reading, uploads
+from qa_app.api import docs, facets, feedback, files, haystack, operations, pages, reading, uploads
 from qa_app.api.keys import parse_keys
 from qa_app.api.problems import of_exception
 from qa_app.api.protection import Frame, Gate
@@ -31,6 +31,8 @@ HANDLERS: list[Any] = [
     *uploads.upload_handlers,
     *uploads.handlers,
     *files.handlers,
+    *pages.handlers,
+    *facets.handlers,
     *reading.handlers,
 ]
 

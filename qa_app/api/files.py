@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from litestar import delete, get
@@ -19,6 +20,7 @@ from qa_app.converters.identity import OWN_KEYS
 from qa_app.errors import NotFoundError
 
 _CHUNK = 256 * 1024
+Order = Literal["id", "name", "newest"]
 
 
 class FileBody(Struct, omit_defaults=True):
@@ -37,10 +39,14 @@ class FileBody(Struct, omit_defaults=True):
 
 
 class FileList(Struct):
-    """Files in the order of their ids."""
+    """Some of the files."""
 
     files: list[FileBody]
-    next: Annotated[str | None, Meta(description="To be given as 'after' for those that follow; null at the end.")]
+    total: Annotated[int, Meta(ge=0, description="Files that fit, listed or not; with 'after', those after it.")]
+    next: Annotated[
+        str | None,
+        Meta(description="To be given as 'after' for those that follow, in the order of ids; null at the end."),
+    ]
 
 
 class PassageBody(Struct, omit_defaults=True):
@@ -54,11 +60,13 @@ class PassageBody(Struct, omit_defaults=True):
 
 
 class TextBody(Struct):
-    """A file's extracted text; ``text[start:end]`` is a passage's content."""
+    """A file's extracted text, or a stretch of it; of the whole, ``text[start:end]`` is a passage's content."""
 
     id: str
     text: str
-    passages: list[PassageBody]
+    start: Annotated[int, Meta(ge=0, description="Where the stretch begins.")]
+    length: Annotated[int, Meta(ge=0, description="Code points of the whole text.")]
+    passages: Annotated[list[PassageBody], Meta(description="Those of which some is in the stretch.")]
 
 
 class Deleted(Struct):
@@ -77,40 +85,74 @@ async def list_files(
     index: IndexParameter = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000, description="At most so many.")] = 100,
     after: Annotated[str, QueryParameter(max_length=64, description="Those with ids after this one.")] = "",
+    name: Annotated[
+        str, QueryParameter(max_length=200, description="Those with this in their path or name, in any case.")
+    ] = "",
+    order: Annotated[Order, QueryParameter(description="By id, by path, or the last ingested first.")] = "id",
+    offset: Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Without so many of the first.")] = 0,
 ) -> FileList:
-    """A page of files, in the order of their ids."""
+    """A page of files: by ``next`` and ``after`` through all of them, or by ``offset`` in another order."""
     await services.run(services.check_index, index)
-    return await services.run(_list, services, index, limit, after)
+    return await services.run(_list, services, index, limit, after, name.casefold(), order, offset)
 
 
-def _list(services: Services, index: str | None, limit: int, after: str) -> FileList:
-    found: list[FileBody] = []
-    for file in services.store.get_all_files(index, after=after):
-        if len(found) == limit:
-            return FileList(found, found[-1].id)
-        found.append(_file(file))
-    return FileList(found, None)
+def _list(
+    services: Services, index: str | None, limit: int, after: str, name: str, order: Order, offset: int
+) -> FileList:
+    total = 0
+
+    def fitting() -> Iterator[FileBody]:
+        nonlocal total
+        for one in services.store.get_all_files(index, after=after):
+            file = _file(one)
+            if name in file.path.casefold() or name in file.name.casefold():
+                total += 1
+                yield file
+
+    # Never all of them in memory: the record of a long file lists its pages and headings.
+    last = offset + limit
+    if order == "name":
+        found = heapq.nsmallest(last, fitting(), key=lambda file: (file.path.casefold(), file.path, file.id))
+    elif order == "newest":
+        found = heapq.nlargest(last, fitting(), key=lambda file: (file.ingested_at or "", file.id))
+    else:
+        found = heapq.nsmallest(last, fitting(), key=lambda file: file.id)
+    files = found[offset:]
+    return FileList(files, total, files[-1].id if order == "id" and files and last < total else None)
 
 
 @get("/files/{id:str}", opt={"scope": "read"}, tags=["documents"], summary="A file", responses=problems(404))
 async def get_file(services: ServicesDependency, id: FileId, index: IndexParameter = None) -> FileBody:
     """What is known of a file."""
-    return _file(await services.run(_found, services, id, index))
+    return _file(await services.run(found_file, services, id, index))
 
 
 @get(
     "/files/{id:str}/text", opt={"scope": "read"}, tags=["documents"], summary="A file's text", responses=problems(404)
 )
-async def get_text(services: ServicesDependency, id: FileId, index: IndexParameter = None) -> TextBody:
+async def get_text(
+    services: ServicesDependency,
+    id: FileId,
+    index: IndexParameter = None,
+    start: Annotated[int, QueryParameter(ge=0, le=2**31, description="From this code point on.")] = 0,
+    end: Annotated[
+        int | None, QueryParameter(ge=0, le=2**31, description="Up to this one; the end where absent.")
+    ] = None,
+) -> TextBody:
     """The text that offsets count in, and where its passages stand."""
-    file = await services.run(_found, services, id, index)
+    file = await services.run(found_file, services, id, index)
     passages = await services.run(services.store.get_file_passages, id, index)
+    length = len(file.content)
+    start, end = min(start, length), length if end is None else min(end, length)
     return TextBody(
         id,
-        file.content,
+        file.content[start:end],
+        start,
+        length,
         [
             PassageBody(p.id, p.meta["start"], p.meta["end"], p.meta.get("page"), p.meta.get("heading"))
             for p in passages
+            if p.meta["start"] < end and p.meta["end"] > start
         ],
     )
 
@@ -125,7 +167,7 @@ async def get_text(services: ServicesDependency, id: FileId, index: IndexParamet
 )
 async def get_original(services: ServicesDependency, id: FileId, index: IndexParameter = None) -> Stream:
     """The very bytes that were indexed; 404 where they are gone, or were changed since."""
-    file = await services.run(_found, services, id, index)
+    file = await services.run(found_file, services, id, index)
     original = await services.run(services.uploads.originals.open, file, index or services.settings.index)
     name = str(file.meta.get("name") or id)
     headers = {
@@ -157,7 +199,8 @@ async def delete_file(services: ServicesDependency, id: FileId, index: IndexPara
     return Deleted(file.id, int(file.meta.get("passages", 0)))
 
 
-def _found(services: Services, id: str, index: str | None) -> Any:
+def found_file(services: Services, id: str, index: str | None) -> Any:
+    """The file's record with its text; raises NotFoundError."""
     services.check_index(index)
     file = services.store.get_file(id, index)
     if file is None:

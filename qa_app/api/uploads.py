@@ -62,6 +62,12 @@ class JobBody(Struct):
     files: list[JobFile]
 
 
+class JobList(Struct):
+    """Uploads, the newest first."""
+
+    jobs: list[JobBody]
+
+
 _FORM: Json = {
     "requestBody": {
         "required": True,
@@ -169,6 +175,18 @@ async def get_job(services: ServicesDependency, id: Annotated[str, PathParameter
     return _job(await services.run(services.uploads.jobs.get, id))
 
 
+@get("/jobs", opt={"scope": "read"}, tags=["documents"], summary="The last uploads", responses=problems())
+async def list_jobs(
+    services: ServicesDependency,
+    limit: Annotated[int, QueryParameter(ge=1, le=200, description="At most so many.")] = 50,
+    rejected: Annotated[bool, QueryParameter(description="Only those with a file that was rejected.")] = False,
+) -> JobList:
+    """Uploads of the last week, done or not."""
+    jobs = services.uploads.jobs
+    found = await services.run(lambda: jobs.newest(limit, rejected=rejected))
+    return JobList([_job(job) for job in found])
+
+
 def _job(job: Any) -> JobBody:
     return JobBody(
         job.id, job.status, job.message, job.index, job.created_at, job.finished_at, [_job_file(f) for f in job.files]
@@ -181,4 +199,4 @@ def _job_file(file: Any) -> JobFile:
 
 #: Those whose bodies may be as large as the settings allow.
 upload_handlers: list[Any] = [file_upload, add_files]
-handlers: list[Any] = [get_job]
+handlers: list[Any] = [get_job, list_jobs]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from qa_app import __version__
-from qa_app.cli import ask, demo, doctor, documents, ingest, predict, serve, transfer
+from qa_app.cli import ask, demo, doctor, documents, ingest, page, predict, serve, transfer
 from qa_app.cli.output import say
 from qa_app.errors import QaAppError
 
@@ -46,7 +46,9 @@ app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
 app.command("predict")(predict.predict)
 app.add_typer(documents.app, name="documents")
+app.command("up")(page.up)
 app.command("serve")(serve.serve)
+app.command("ui")(page.ui)
 app.command("key")(serve.key)
 app.command("export")(transfer.export)
 app.command("import")(transfer.import_)

@@ -43,14 +43,14 @@ def serve(entry: str, timeout: float, memory_mb: int, max_bytes: int, parent: in
     ``entry`` names the module whose ``extract(data, name, only)`` does the work.
     """
     requests, replies = sys.stdin.buffer, sys.stdout.fileno()
-    _die_with(parent)
-    _limit(memory_mb)
+    die_with(parent)
+    limit(memory_mb)
     extract: Extract = importlib.import_module(entry).extract
     _send(replies, b"+")
     for line in requests:
         paths, only = unpack_request(line)
         for path in paths:
-            _allow_processor_time(timeout)
+            allow_processor_time(timeout)
             reply = _convert(path, only, extract, max_bytes)
             _send(replies, pack_reply(reply))
             if reply.reason == "memory":
@@ -131,7 +131,8 @@ def _send(replies: int, frame: bytes) -> None:
         view = view[os.write(replies, view) :]
 
 
-def _limit(memory_mb: int) -> None:
+def limit(memory_mb: int) -> None:
+    """Bounds what this process may take of the machine."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for limited, bound in (
         (resource.RLIMIT_AS, memory_mb * 2**20),
@@ -142,14 +143,15 @@ def _limit(memory_mb: int) -> None:
         resource.setrlimit(limited, (bound, bound))
 
 
-def _allow_processor_time(timeout: float) -> None:
+def allow_processor_time(timeout: float) -> None:
+    """Lets this process compute for ``timeout`` seconds more."""
     # The pool's clock comes first; this ends a child in an endless loop whose pool was killed.
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime + timeout) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Has the kernel end this process with the thread that started it; where it cannot, the end of input has to do."""
     if sys.platform == "linux":
         import ctypes

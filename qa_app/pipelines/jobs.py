@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import heapq
 import json
 import os
 import re
@@ -190,6 +191,17 @@ class Jobs:
             except (OSError, *DAMAGED):
                 continue
         raise NotFoundError(f"there is no job {id}; jobs are kept for a week after their end")
+
+    def newest(self, limit: int, *, rejected: bool = False) -> list[Job]:
+        """The last jobs, done or not, the newest first; with ``rejected``, those with a file that was not taken."""
+        found: dict[str, Job] = {}
+        for folder in (*self.folder.glob("*"), *self.done.glob("*")):
+            if _ID.fullmatch(folder.name):
+                with contextlib.suppress(OSError, *DAMAGED):  # it may have moved, or been swept away, just now
+                    job = read_job(folder)
+                    if not rejected or any(file.status == "rejected" for file in job.files):
+                        found[job.id] = job
+        return heapq.nlargest(limit, found.values(), key=lambda job: (job.created_at, job.id))
 
     def unfinished(self) -> list[Path]:
         """The folders of jobs that are not done, in the order in which they began to come in."""
