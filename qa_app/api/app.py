@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from qa_app.api import docs, facets, feedback, files, haystack, operations, pages, reading, uploads
+from qa_app.api import docs, example_questions, facets, feedback, files, haystack, operations, pages, reading, uploads
 from qa_app.api.keys import parse_keys
 from qa_app.api.problems import of_exception
 from qa_app.api.protection import Frame, Gate
@@ -33,6 +33,7 @@ HANDLERS: list[Any] = [
     *files.handlers,
     *pages.handlers,
     *facets.handlers,
+    *example_questions.handlers,
     *reading.handlers,
 ]
 

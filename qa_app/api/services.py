@@ -65,6 +65,9 @@ class Services:
         self._store_thread = threading.Thread(target=self._keep_store, name="store", daemon=True)
         self._reader_thread = threading.Thread(target=self._keep_reader, name="reader-loading", daemon=True)
         self._limiter: anyio.CapacityLimiter | None = None
+        #: By index, the number of passages for which example questions were made, and these.
+        self.examples: dict[str, tuple[int, list[Any]]] = {}
+        self.examples_lock = asyncio.Lock()
         self.metrics.ready.set_function(lambda: not self.missing())
 
     def start(self) -> None:
