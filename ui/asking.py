@@ -9,13 +9,21 @@ from typing import Any
 import streamlit as st
 
 from ui.calls import calls, client
-from ui.records import Facets
+from ui.records import Facet, Facets
+from ui.wording import plain, shown
 
 MAX_QUESTION = 1000
 ANSWERS, PASSAGES = 3, 10
 _HISTORY = 20
 #: Filters stand in the address under their field's name behind this.
 _FILTER = "f."
+_FORMATS = {
+    "application/pdf": "PDF",
+    "text/plain": "Text",
+    "text/markdown": "Markdown",
+    "text/html": "HTML",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
+}
 
 
 @dataclass(frozen=True)
@@ -61,23 +69,45 @@ def sidebar(facets: Facets | None, question: str) -> Asked:
             bind="query-params",
             help="More passages find more, and take longer.",
         )
-        values = {}
-        if facets and facets.facets:
+        listed = facets.facets if facets else ()
+        # What an address asks for holds, also where no document has it any more.
+        fields = dict.fromkeys(key.removeprefix(_FILTER) for key in st.query_params if key.startswith(_FILTER))
+        unknown = [Facet(name, (), 0) for name in fields if name not in {one.field for one in listed}]
+        if listed or unknown:
             st.subheader("Only documents with")
-            for facet in facets.facets:
-                counts = {str(value): (value, count) for value, count in facet.values}
-                chosen = st.multiselect(
-                    facet.field.replace("_", " "),
-                    list(counts),
-                    key=f"{_FILTER}{facet.field}",
-                    bind="query-params",
-                    format_func=str,
-                    placeholder="any",
-                    help=f"{facet.others} rarer values are not listed." if facet.others else None,
-                )
-                if chosen:
-                    values[facet.field] = tuple(counts[name][0] for name in chosen)
+        values = {one.field: chosen for one in (*listed, *unknown) if (chosen := _filter(one))}
         return Asked(question, answers, passages, values)
+
+
+def _filter(facet: Facet) -> tuple[Any, ...]:
+    """The values that a field must have one of, as they are chosen; they stand in the address without their counts."""
+    key = f"{_FILTER}{facet.field}"
+    counts = {str(value): (value, count) for value, count in facet.values}
+    given = st.query_params.get_all(key)
+    if key not in st.session_state:
+        st.session_state[key] = given
+    # Written back: what was chosen before another page was looked at would be forgotten else.
+    kept = st.session_state[key] = list(st.session_state[key])
+    chosen = st.multiselect(
+        shown(facet.field).replace("_", " ").capitalize(),
+        list(dict.fromkeys([*counts, *kept])),
+        key=key,
+        persist_state="session",
+        format_func=lambda name: f"{_shown(name)} ({counts[name][1] if name in counts else 0})",
+        placeholder="any",
+        help=f"{facet.others:,} rarer values are not listed." if facet.others else None,
+    )
+    if chosen != given:
+        if chosen:
+            st.query_params[key] = chosen
+        else:
+            del st.query_params[key]
+    return tuple(counts[name][0] if name in counts else name for name in chosen)
+
+
+def _shown(value: str) -> str:
+    """A value as people know it."""
+    return _FORMATS.get(value, shown(value))
 
 
 def question_box() -> str:
@@ -119,8 +149,6 @@ def remember(asked: Asked) -> None:
 
 def history() -> None:
     """The questions of this session, to be asked again."""
-    from ui.wording import plain
-
     asked: list[Asked] = st.session_state.get("history", [])
     if len(asked) < 2:
         return

@@ -148,10 +148,9 @@ def _list() -> None:
             st.selectbox("Order", list(_ORDERS), format_func=lambda one: _ORDERS[one], key="order", width=180)
             or "newest"
         )
-    page = st.session_state.get("files-page", 1)
-    if st.session_state.get("files-name") != name:
-        st.session_state["files-name"], page = name, 1
-        st.session_state["files-page"] = 1
+    # Another search begins at its first page.
+    key = f"page-{order}-{name}"
+    page = st.session_state.get(key, 1)
     call = calls().get(
         ("files", name, order, page),
         lambda: client().files(name.strip(), order, (page - 1) * _PER_PAGE, _PER_PAGE),
@@ -163,7 +162,13 @@ def _list() -> None:
     elif call.value is None:
         st.status("Looking…")
     else:
+        if page > 1 and not call.value.files:
+            del st.session_state[key]  # the last ones of that page were deleted
+            st.rerun()
         _rows(call.value)
+        if (pages := -(-call.value.total // _PER_PAGE)) > 1:
+            st.pagination(pages, key=key)
+        _deletion()
 
 
 def _rows(found: Files) -> None:
@@ -188,9 +193,10 @@ def _rows(found: Files) -> None:
                 on_click=_confirm,
                 args=(file,),
             )
-    pages = -(-found.total // _PER_PAGE)
-    if pages > 1:
-        st.pagination(pages, key="files-page")
+
+
+def _deletion() -> None:
+    """The question whether a document is to be deleted, and what became of it."""
     if doomed := st.session_state.pop("doomed", None):
         _dialog(doomed)
     if gone := st.session_state.get("deleting"):
@@ -217,6 +223,7 @@ def _about(file: File) -> str:
 
 def _confirm(file: File) -> None:
     st.session_state["doomed"] = file
+    st.session_state.pop("deleting", None)
 
 
 @st.dialog("Delete this document?")
