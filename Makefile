@@ -1,6 +1,6 @@
 # setup    makes .venv with the app and its test tools, once
 # demo     indexes samples/, asks five questions, prints the answers
-# test     runs every test, those against a real Elasticsearch included
+# test     runs every test, those against a real Elasticsearch and in a real Chromium included
 # check    lints and types; changes nothing
 # fix      formats
 # bench    prints the speed tables
