@@ -13,6 +13,7 @@ from ui.calls import Call, calls, client
 from ui.problems import PASSING, ProblemError
 from ui.wording import plain
 
+_READY = ("ready",)
 _STYLE = Path(__file__).with_name("style.css")
 
 
@@ -58,7 +59,9 @@ def trouble(problem: ProblemError, what: str) -> None:
 
 def ready() -> Call[records.Readiness]:
     """Whether the API can answer, looked up now and then."""
-    return calls().get(("ready",), client().readiness, wait=0.5, fresh=10.0)
+    known = calls().find(_READY)
+    well = known is not None and known.value is not None and known.value.ready
+    return calls().get(_READY, client().readiness, wait=0.5, fresh=10.0 if well else 1.0)
 
 
 def notices(call: Call[records.Readiness]) -> bool:
@@ -70,6 +73,7 @@ def notices(call: Call[records.Readiness]) -> bool:
     if told is None:
         return True
     if not told.ready:
+        calls().look_again(_READY)
         missing = " ".join(f"{what.capitalize()}: {why}." for what, why in told.missing.items())
         st.info(plain(f"The API is starting. {missing}"), icon=":material/hourglass_top:")
     if told.notice:

@@ -17,10 +17,13 @@ _WORDS = ((0.8, "Quite sure"), (0.5, "Likely"), (0.2, "Unsure"), (0.0, "A guess"
 # What changes the direction or hides characters would make a name look like another.
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
 
+# Addresses become links whatever is escaped in them; a joiner that nobody sees keeps them from being addresses.
+_ADDRESS = re.compile(r"(?<=://)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
+
 
 def plain(text: str) -> str:
     """Text for where Streamlit takes Markdown, which shows it as it is."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(_INVISIBLE.sub(" ", text).split()))
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", _ADDRESS.sub("\u2060", shown(text)))
 
 
 def shown(text: str) -> str:
