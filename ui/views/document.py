@@ -48,10 +48,9 @@ def main() -> None:
     st.title(plain(shown(file.name)))
     note(" · ".join(part for part in (_about(file), f"indexed {day(file.ingested_at)}") if part))
     pages = file.pages if file.media_type == _PDF else None
-    views = ["Page", "Text"] if pages else ["Text"]
-    view = st.segmented_control(
-        "View", views, default=views[0], required=True, key="view", label_visibility="collapsed"
-    )
+    view = "Text"
+    if pages:
+        view = st.segmented_control("View", ["Page", "Text"], default="Page", required=True, key="view") or "Page"
     if view == "Page" and pages:
         _page(file, pages, _number(query.get("page")) or 1, start, end)
     else:

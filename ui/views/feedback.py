@@ -15,8 +15,9 @@ _SHOWN = 50
 def main() -> None:
     """Draws the counts, the last judgements and the export."""
     st.title("Feedback")
-    st.text("Judgements of answers, kept as Haystack labels. They tell how good the answers are, and a reader can be")
-    st.text("trained with them.")
+    st.text(
+        "What people said of the answers, kept as Haystack labels: how good they are, and what to train a reader with."
+    )
     if not notices(ready()):
         return
     counts = calls().get(("accuracy",), client().accuracy, wait=0.5, fresh=10.0)
