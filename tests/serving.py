@@ -18,10 +18,10 @@ from qa_app.settings import Settings
 class Server:
     """A running server; ``url`` is where, ``services`` what is behind it."""
 
-    def __init__(self, services: Services, *, any_host: bool = False) -> None:
+    def __init__(self, services: Services, *, any_host: bool = False, port: int = 0) -> None:
         self.services = services
         self.app = create_app(services, any_host=any_host)
-        self._server = server_of(self.app, "127.0.0.1", 0)
+        self._server = server_of(self.app, "127.0.0.1", port)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def start(self) -> None:
@@ -41,9 +41,9 @@ class Server:
 
 
 @contextmanager
-def server(settings: Settings, *, any_host: bool = False, ready: bool = True) -> Iterator[Server]:
-    """A server over settings, asked when it is ready."""
-    running = Server(Services(settings), any_host=any_host)
+def server(settings: Settings, *, any_host: bool = False, ready: bool = True, port: int = 0) -> Iterator[Server]:
+    """A server over settings, asked when it is ready; on a free port unless one is given."""
+    running = Server(Services(settings), any_host=any_host, port=port)
     running.start()
     try:
         if ready:

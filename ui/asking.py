@@ -58,7 +58,7 @@ class Asked:
 def sidebar(facets: Facets | None, question: str) -> Asked:
     """The settings and filters as they are set, which the address may do."""
     with st.sidebar:
-        st.subheader("Settings")
+        st.header("Settings")
         answers = st.slider("Answers", 1, 10, ANSWERS, key="answers", bind="query-params")
         passages = st.slider(
             "Passages to read",
@@ -74,7 +74,7 @@ def sidebar(facets: Facets | None, question: str) -> Asked:
         fields = dict.fromkeys(key.removeprefix(_FILTER) for key in st.query_params if key.startswith(_FILTER))
         unknown = [Facet(name, (), 0) for name in fields if name not in {one.field for one in listed}]
         if listed or unknown:
-            st.subheader("Only documents with")
+            st.header("Only documents with")
         values = {one.field: chosen for one in (*listed, *unknown) if (chosen := _filter(one))}
         return Asked(question, answers, passages, values)
 
@@ -153,7 +153,7 @@ def history() -> None:
     if len(asked) < 2:
         return
     with st.sidebar:
-        st.subheader("Asked before")
+        st.header("Asked before")
         for number, one in enumerate(asked[1:]):
             st.button(
                 plain(one.question),

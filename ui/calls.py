@@ -84,13 +84,15 @@ class Calls:
 
     def __init__(self) -> None:
         self._calls: dict[Hashable, Call[Any]] = {}
-        #: Those that were pending or failing when the page was drawn with them.
-        self._drawn: dict[Hashable, Call[Any]] = {}
+        #: Those that were pending when the page was drawn with them, and those that had failed.
+        self._awaited: list[Call[Any]] = []
+        self._failed: dict[Hashable, ProblemError] = {}
         self._again: set[Hashable] = set()
 
     def begin_drawing(self) -> None:
         """Forgets what an earlier drawing of the page waited for."""
-        self._drawn.clear()
+        self._awaited.clear()
+        self._failed.clear()
         self._again.clear()
 
     def get(
@@ -106,16 +108,22 @@ class Calls:
         self._calls[key] = call
         while len(self._calls) > _KEPT:
             self._calls.pop(next(iter(self._calls))).cancel()
-        if call.wait(wait).pending or call.problem:
-            self._drawn[key] = call
+        call.wait(wait)
+        self._note(key, call)
         return cast("Call[T]", call)
 
     def find(self, key: Hashable) -> Call[Any] | None:
         """The call of this key, where there is one still."""
         call = self._calls.get(key)
         if call is not None and call.pending:
-            self._drawn[key] = call
+            self._note(key, call)
         return call
+
+    def _note(self, key: Hashable, call: Call[Any]) -> None:
+        if call.pending:
+            self._awaited.append(call)
+        elif call.problem:
+            self._failed[key] = call.problem
 
     def look_again(self, key: Hashable) -> None:
         """Draws the page again for a call that is made over and over until it says what is waited for."""
@@ -140,10 +148,9 @@ class Calls:
 
     def watch(self) -> None:
         """Draws the page again as soon as a call has ended that it waits for; to be called at the page's end."""
-        waiting = [call for call in self._drawn.values() if call.pending]
-        ended = [call for call in self._drawn.values() if not call.pending and not call.problem]
-        failed = [key for key, call in self._drawn.items() if call.problem and call.problem.kind in PASSING]
-        if not (waiting or ended or failed or self._again):
+        waiting = list(self._awaited)
+        failed = [key for key, problem in self._failed.items() if problem.kind in PASSING]
+        if not (waiting or failed or self._again):
             return
         drawn = time.monotonic()
 
@@ -153,7 +160,7 @@ class Calls:
                 for key in failed:
                     self._calls.pop(key, None)
                 st.rerun()
-            if ended or any(not call.pending for call in waiting) or (self._again and passed >= _AGAIN / 4):
+            if any(not call.pending for call in waiting) or (self._again and passed >= _AGAIN / 4):
                 st.rerun()
 
         st.fragment(look, run_every=_LOOK)()

@@ -33,7 +33,7 @@ def show(asked: Asked) -> None:
 
 def _answers(asked: Asked, found: Answers) -> None:
     if not found.passages:
-        st.subheader("No answer in these documents")
+        st.header("No answer in these documents")
         st.text(
             "No document with the chosen properties has any word of this question."
             if asked.values
@@ -50,7 +50,7 @@ def _answers(asked: Asked, found: Answers) -> None:
                     _card(asked, card, number)
         passages(asked, found.passages, "Passages that fit best")
         return
-    st.subheader("1 answer" if len(cards) == 1 else f"{len(cards)} answers")
+    st.header("1 answer" if len(cards) == 1 else f"{len(cards)} answers")
     for number, card in enumerate(cards):
         _card(asked, card, number)
     if none is not None:
@@ -116,7 +116,7 @@ def _link(passage: Passage, start: int, end: int, page: int | None, key: str) ->
 def passages(asked: Asked, found: tuple[Passage, ...], title: str = "") -> None:
     """Passages with their places, best first."""
     if title:
-        st.subheader(title)
+        st.header(title)
     for number, passage in enumerate(found[:10]):
         with st.container(border=True, key=f"passage-{number}"):
             note(source(passage))

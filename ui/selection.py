@@ -8,8 +8,9 @@ import streamlit as st
 
 _HTML = """
 <label class="label" for="words">Select the right words, then press the button.</label>
-<textarea id="words" readonly rows="7"></textarea>
+<textarea id="words" aria-readonly="true" inputmode="none" spellcheck="false" rows="7"></textarea>
 <button type="button">Use the selected words</button>
+<span role="status"></span>
 """
 _CSS = """
 .label { display: block; margin-bottom: 0.4rem; font-family: var(--st-font); color: var(--st-text-color); }
@@ -19,14 +20,20 @@ textarea { width: 100%; box-sizing: border-box; padding: 0.6rem; font: inherit; 
 button { margin-top: 0.4rem; padding: 0.5rem 0.9rem; font: inherit; font-family: var(--st-font); cursor: pointer;
   color: var(--st-text-color); background: var(--st-background-color); border: 1px solid var(--st-text-color);
   border-radius: 0.5rem; }
+span { margin-left: 0.6rem; font-family: var(--st-font); color: var(--st-text-color); }
 button:focus-visible, textarea:focus-visible { outline: 3px solid var(--st-primary-color); }
 """
-# Python counts code points, a browser UTF-16 units.
+# Python counts code points, a browser UTF-16 units. In a box that is read-only no key moves the selection; this one
+# takes keys and no change.
 _JS = """
 export default function ({ parentElement, data, setTriggerValue }) {
   const area = parentElement.querySelector("textarea");
   if (area.value !== data.text) area.value = data.text;
+  area.onbeforeinput = (event) => event.preventDefault();
+  const told = parentElement.querySelector("span");
   parentElement.querySelector("button").onclick = () => {
+    told.textContent = area.selectionStart === area.selectionEnd ? "Select some words first." : "";
+    if (told.textContent) return;
     const points = (end) => Array.from(area.value.slice(0, end)).length;
     setTriggerValue("words", { start: points(area.selectionStart), end: points(area.selectionEnd) });
   };

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from litestar import get
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
     from qa_app.pipelines.example_questions import Candidate
 
 MAX_QUESTIONS = 10
-#: A question is kept where the reader is at least so sure of the sentence that it was made of.
-_SURE = 0.5
+#: How sure the reader is at least of the sentence that a question was made of: in paragraphs of Wikipedia, what it
+#: marked there was cut short or beside the point up to 0.18, and right above.
+_SURE = 0.3
 
 
 class ExampleQuestion(Struct):
-    """A question, and the answer that ``/query`` gave first."""
+    """A question, and the answer that people judged right or ``/query`` gave first."""
 
     query: str
     answer: str
@@ -32,9 +35,23 @@ class ExampleQuestion(Struct):
 
 
 class ExampleQuestions(Struct):
-    """Examples, the surest first."""
+    """Examples: those that people judged, the newest first, then those made of sentences."""
 
-    questions: Annotated[list[ExampleQuestion], Meta(description="Empty where none was found, or the reader is busy.")]
+    questions: Annotated[
+        list[ExampleQuestion], Meta(description="Empty where none was found; fewer while the reader is busy.")
+    ]
+
+
+@dataclass
+class Known:
+    """The examples of an index as it was when it had so many passages, and what may become more of them."""
+
+    passages: int
+    found: list[ExampleQuestion]
+    #: In the order in which they are asked; None until they were read.
+    candidates: list[Candidate] | None = None
+    #: By query, folded.
+    queries: set[str] = field(default_factory=set)
 
 
 @get(
@@ -49,57 +66,84 @@ async def example_questions(
     index: IndexParameter = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_QUESTIONS, description="At most so many.")] = 4,
 ) -> ExampleQuestions:
-    """Made from sentences of the documents, in English alone, and each answered once; kept until documents change."""
+    """Questions whose answers people judged right, and others made of English sentences and answered once.
+
+    Kept until the number of passages changes.
+    """
     await services.run(services.check_index, index)
     name = index or services.settings.index
-    async with services.examples_lock:
-        passages = await services.run(lambda: services.store.get_document_count(index=index))
-        if services.examples.get(name, (None,))[0] != passages:
-            try:
-                services.examples[name] = (passages, [one async for one in _answered(services, index)])
-            except (OverloadedError, DeadlineError, NotReadyError, ModelError):
-                # Examples are a courtesy: questions that people asked come first.
-                return ExampleQuestions([])
-        return ExampleQuestions(services.examples[name][1][:limit])
+    passages = await services.run(lambda: services.store.get_document_count(index=index))
+    known = services.examples.get(name)
+    if known is None or known.passages != passages or len(known.found) < limit:
+        async with services.examples_lock:  # those who come meanwhile wait for what one of them makes
+            known = services.examples.get(name)
+            if known is None or known.passages != passages:
+                known = services.examples[name] = await services.run(_judged, services, index, passages)
+            # Examples are a courtesy: questions that people ask come first. The next request goes on where this ends.
+            with contextlib.suppress(OverloadedError, DeadlineError, NotReadyError, ModelError):
+                await _fill(services, index, known, limit)
+    return ExampleQuestions(known.found[:limit])
 
 
-async def _answered(services: Services, index: str | None) -> AsyncIterator[ExampleQuestion]:
-    """Candidates that the reader answers with their own sentence, alone and among all passages."""
+def _judged(services: Services, index: str | None, passages: int) -> Known:
+    from qa_app.pipelines.example_questions import judged_right
+
+    known = Known(passages, [])
+    for one in judged_right(services.store, index)[:MAX_QUESTIONS]:
+        _add(known, one.query, one.answer, one.passage)
+    return known
+
+
+async def _fill(services: Services, index: str | None, known: Known, wanted: int) -> None:
+    """Asks as many candidates as are needed for so many examples; each costs what a question costs."""
+    if known.candidates is None and len(known.found) < wanted:
+        known.candidates = await _read(services, index)
+    while known.candidates and len(known.found) < wanted:
+        one = known.candidates[0]
+        [result] = await services.ask([one.query], {"Retriever": {"index": index} if index else {}})
+        known.candidates.pop(0)
+        best = result["answers"][0] if result["answers"] else None
+        # Its passage may be another that overlaps, so the places in the file are compared.
+        if (
+            best
+            and best.meta.get("file_id") == one.passage.meta["file_id"]
+            and one.query.casefold() not in known.queries
+        ):
+            offset = one.passage.meta["start"]
+            if offset + one.start <= best.meta["answer_start"] and best.meta["answer_end"] <= offset + one.end:
+                _add(known, one.query, best.answer, one.passage)
+
+
+async def _read(services: Services, index: str | None) -> list[Candidate]:
+    """The candidates that the reader answers from their own sentence, given its passage alone."""
     from qa_app.pipelines.example_questions import candidates
 
     made = await services.run(candidates, services.store, index)
-    pairs = [(one.query, one.passage.content) for one in made]
-    read = await services.read_pairs(pairs, impossible=True)
-    good = [
+    read = await services.read_pairs([(one.query, one.passage.content) for one in made], impossible=True)
+    sure = [
         (answer.score, one)
         for one, answer in zip(made, read)
         if answer.answer and answer.score >= _SURE and one.start <= answer.start and answer.end <= one.end
     ]
-    found = 0
-    for one in _varied([one for _, one in sorted(good, key=lambda pair: -pair[0])]):
-        [result] = await services.ask([one.query], {"Retriever": {"index": index} if index else {}})
-        best = result["answers"][0] if result["answers"] else None
-        if best is None or one.passage.id not in (best.document_ids or ()):
-            continue
-        span = best.offsets_in_document[0]
-        if one.start <= span.start and span.end <= one.end:
-            meta = one.passage.meta
-            yield ExampleQuestion(one.query, best.answer, str(meta.get("file_id")), str(meta.get("name")))
-            found += 1
-            if found == MAX_QUESTIONS:
-                return
+    return _varied([one for _, one in sorted(sure, key=lambda pair: -pair[0])])
 
 
 def _varied(ordered: list[Candidate]) -> list[Candidate]:
-    """The same, but questions of a kind that comes for the first time before those of kinds that came already."""
-    times: dict[tuple[str, str], int] = {}
+    """The same, but questions of a kind or file that comes for the first time before those of what came already."""
+    times: Counter[tuple[str, ...]] = Counter()
     ranks = []
     for one in ordered:
         words = one.query.split()
-        kind = (words[0], words[1] if words[0] == "Who" else words[-1])
-        ranks.append(times.setdefault(kind, 0))
-        times[kind] += 1
+        kinds = [(words[0], words[1] if words[0] == "Who" else words[-1]), (str(one.passage.meta["file_id"]),)]
+        ranks.append(sum(times[kind] for kind in kinds))
+        times.update(kinds)
     return [one for _, one in sorted(zip(ranks, ordered), key=lambda pair: pair[0])]
+
+
+def _add(known: Known, query: str, answer: str, passage: Any) -> None:
+    name = str(passage.meta.get("name") or passage.meta["file_id"])
+    known.found.append(ExampleQuestion(query, answer, str(passage.meta["file_id"]), name))
+    known.queries.add(query.casefold())
 
 
 handlers: list[Any] = [example_questions]

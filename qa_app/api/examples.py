@@ -121,14 +121,36 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("post", "/file-upload"): None,
     ("post", "/files"): {**_JOB, "status": "queued", "finished_at": None},
     ("get", "/jobs/{id}"): _JOB,
-    ("get", "/files"): {"files": [_FILE], "next": None},
+    ("get", "/jobs"): {"jobs": [_JOB]},
+    ("get", "/facets"): {
+        "facets": [{"field": "year", "kind": "number", "values": [{"value": 2024, "count": 12}], "others": 0}],
+        "files": 46,
+    },
+    ("get", "/example-questions"): {
+        "questions": [
+            {
+                "query": ASKED["query"],
+                "answer": _ANSWER["answer"],
+                "file_id": _FILE["id"],
+                "name": _FILE["name"],
+            }
+        ]
+    },
+    ("get", "/files"): {"files": [_FILE], "total": 1, "next": None},
     ("get", "/files/{id}"): _FILE,
     ("get", "/files/{id}/text"): {
         "id": _FILE["id"],
         "text": _DOCUMENT["content"],
+        "start": 0,
+        "length": 68,
         "passages": [{"id": _DOCUMENT["id"], "start": 0, "end": 68, "page": 8, "heading": "From valves to silicon"}],
     },
     ("get", "/files/{id}/original"): "the bytes of the file",
+    ("get", "/files/{id}/pages/{page}"): "the bytes of the picture",
+    ("get", "/files/{id}/boxes"): {
+        "boxes": [{"page": 8, "left": 0.12, "top": 0.4, "right": 0.31, "bottom": 0.42}],
+        "exact": True,
+    },
     ("delete", "/files/{id}"): {"id": _FILE["id"], "passages": 48},
     ("post", "/feedback"): None,
     ("get", "/feedback"): [_LABEL],

@@ -143,7 +143,8 @@ async def get_text(
     file = await services.run(found_file, services, id, index)
     passages = await services.run(services.store.get_file_passages, id, index)
     length = len(file.content)
-    start, end = min(start, length), length if end is None else min(end, length)
+    start = min(start, length)
+    end = length if end is None else max(start, min(end, length))
     return TextBody(
         id,
         file.content[start:end],
@@ -152,7 +153,7 @@ async def get_text(
         [
             PassageBody(p.id, p.meta["start"], p.meta["end"], p.meta.get("page"), p.meta.get("heading"))
             for p in passages
-            if p.meta["start"] < end and p.meta["end"] > start
+            if max(start, p.meta["start"]) < min(end, p.meta["end"])
         ],
     )
 

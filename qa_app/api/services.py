@@ -65,8 +65,8 @@ class Services:
         self._store_thread = threading.Thread(target=self._keep_store, name="store", daemon=True)
         self._reader_thread = threading.Thread(target=self._keep_reader, name="reader-loading", daemon=True)
         self._limiter: anyio.CapacityLimiter | None = None
-        #: By index, the number of passages for which example questions were made, and these.
-        self.examples: dict[str, tuple[int, list[Any]]] = {}
+        #: By index, its example questions.
+        self.examples: dict[str, Any] = {}
         self.examples_lock = asyncio.Lock()
         self.metrics.ready.set_function(lambda: not self.missing())
 

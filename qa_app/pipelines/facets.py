@@ -17,8 +17,8 @@ Kind = Literal["text", "number", "boolean", "mixed"]
 MAX_VALUES = 50
 #: Longer values are prose, which nobody picks from a list.
 MAX_LENGTH = 200
-#: Where so many files all have values of their own, such as titles, a list of them says nothing.
-_OWN_VALUES = 5
+#: Where more files all have values of their own, such as titles, a list of them says nothing.
+_OWN_VALUES = 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def count(files: Iterable[Document]) -> tuple[list[Facet], int]:
     facets = [
         _facet(field, counter)
         for field, counter in sorted(counts.items())
-        if having[field] <= _OWN_VALUES or len(counter) < having[field]
+        if having[field] <= _OWN_VALUES or max(counter.values()) > 1
     ]
     return facets, total
 

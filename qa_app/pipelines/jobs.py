@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import heapq
 import json
 import os
 import re
@@ -194,27 +193,22 @@ class Jobs:
 
     def newest(self, limit: int, *, rejected: bool = False) -> list[Job]:
         """The last jobs, done or not, the newest first; with ``rejected``, those with a file that was not taken."""
-        found: dict[str, Job] = {}
-        for folder in (*self.folder.glob("*"), *self.done.glob("*")):
-            if _ID.fullmatch(folder.name):
-                with contextlib.suppress(OSError, *DAMAGED):  # it may have moved, or been swept away, just now
-                    job = read_job(folder)
-                    if not rejected or any(file.status == "rejected" for file in job.files):
-                        found[job.id] = job
-        return heapq.nlargest(limit, found.values(), key=lambda job: (job.created_at, job.id))
+        with translated(self.folder):
+            # In this order: a job that moves meanwhile is met again.
+            begun = {folder.name: when for parent in (self.folder, self.done) for when, folder in _jobs_in(parent)}
+        found: list[Job] = []
+        for id in sorted(begun, key=lambda id: (begun[id], id), reverse=True):
+            with contextlib.suppress(NotFoundError):  # it was swept away just now, or is damaged
+                job = self.get(id)
+                if not rejected or any(file.status == "rejected" for file in job.files):
+                    found.append(job)
+            if len(found) == limit:
+                break
+        return found
 
     def unfinished(self) -> list[Path]:
         """The folders of jobs that are not done, in the order in which they began to come in."""
-        if not self.folder.is_dir():
-            return []
-        found = []
-        for folder in self.folder.iterdir():
-            if _ID.fullmatch(folder.name):
-                with contextlib.suppress(OSError):  # it may have moved just now
-                    # The lock is made first and never written; the folder's own time changes with the job.
-                    lock = folder / _LOCK
-                    found.append(((lock if lock.exists() else folder).stat().st_mtime_ns, folder))
-        return [folder for _, folder in sorted(found)]
+        return [folder for _, folder in sorted(_jobs_in(self.folder))]
 
     def finish(self, folder: Path, job: Job) -> None:
         """Marks a job as done: its files leave, what became of them stays."""
@@ -244,6 +238,16 @@ class Jobs:
         for folder in self.done.glob("*"):
             if _age(folder) > KEPT:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _jobs_in(parent: Path) -> Iterator[tuple[int, Path]]:
+    """When the jobs in a folder began to come in, in nanoseconds, and their own folders."""
+    for folder in parent.iterdir() if parent.is_dir() else ():
+        if _ID.fullmatch(folder.name):
+            with contextlib.suppress(OSError):  # it may have moved just now
+                # The lock is made first and never written; the folder's own time changes with the job.
+                lock = folder / _LOCK
+                yield (lock if lock.exists() else folder).stat().st_mtime_ns, folder
 
 
 def _age(folder: Path) -> float:

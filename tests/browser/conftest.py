@@ -124,10 +124,15 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
             size = {"width": 390, "height": 844} if narrow else {"width": 1280, "height": 900}
             scheme = "dark" if dark else "light"
             context: BrowserContext = browser.new_context(
-                **{"viewport": size, "color_scheme": scheme, "permissions": ["clipboard-read"], **options}  # type: ignore[arg-type]
+                **{
+                    "viewport": size,
+                    "color_scheme": scheme,
+                    "permissions": ["clipboard-read", "clipboard-write"],
+                    **options,
+                }  # type: ignore[arg-type]
             )
             opened.callback(context.close)
-            context.set_default_timeout(60_000)
+            context.set_default_timeout(30_000)
             visitor = Visitor(context)
             visitors.append(visitor)
             visitor.go(url)

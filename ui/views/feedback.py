@@ -57,7 +57,7 @@ def _labels() -> None:
         st.status("Looking…")
     else:
         newest = list(reversed(call.value))
-        st.subheader("The last ones")
+        st.header("The last ones")
         for label in newest[:_SHOWN]:
             _label(label)
         if len(newest) > _SHOWN:
