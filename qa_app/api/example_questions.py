@@ -26,7 +26,7 @@ _SURE = 0.3
 
 
 class ExampleQuestion(Struct):
-    """A question, and the answer that people judged right or ``/query`` gave first."""
+    """A question, and the answer of its gold label or that ``/query`` gave first."""
 
     query: str
     answer: str
@@ -35,7 +35,7 @@ class ExampleQuestion(Struct):
 
 
 class ExampleQuestions(Struct):
-    """Examples: those that people judged, the newest first, then those made of sentences."""
+    """Examples: those of gold labels, the newest first, then those made of sentences."""
 
     questions: Annotated[
         list[ExampleQuestion], Meta(description="Empty where none was found; fewer while the reader is busy.")
@@ -66,7 +66,7 @@ async def example_questions(
     index: IndexParameter = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_QUESTIONS, description="At most so many.")] = 4,
 ) -> ExampleQuestions:
-    """Questions whose answers people judged right, and others made of English sentences and answered once.
+    """Questions of gold labels, and others made of English sentences and answered once.
 
     Kept until the number of passages changes.
     """

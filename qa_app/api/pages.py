@@ -62,11 +62,14 @@ async def get_page(
     id: FileId,
     page: Annotated[int, PathParameter(ge=1, le=100_000, description="The page, from 1 on.")],
     index: IndexParameter = None,
-    start: Annotated[int, QueryParameter(ge=0, le=2**31, description=_START)] = 0,
-    end: Annotated[int, QueryParameter(ge=0, le=2**31, description=_END)] = 0,
+    start: Annotated[int | None, QueryParameter(ge=0, le=2**31, description=_START)] = None,
+    end: Annotated[int | None, QueryParameter(ge=0, le=2**31, description=_END)] = None,
     width: Annotated[int, QueryParameter(ge=200, le=2000, description="Pixels across.")] = 1000,
 ) -> Response[bytes]:
-    """The page as it was indexed; the words from ``start`` to ``end`` that stand on it are marked."""
+    """The page as it was indexed; the words from ``start`` to ``end`` that stand on it are marked.
+
+    Both are given or neither, and ``end`` is the greater.
+    """
     picture, top = await services.run(_picture, services, id, index, page, start, end, width)
     return Response(picture, media_type="image/png", headers=None if top is None else {"X-Marked-At": f"{top:.4f}"})
 
@@ -90,10 +93,14 @@ async def get_boxes(
 
 
 def _picture(
-    services: Services, id: str, index: str | None, page: int, start: int, end: int, width: int
+    services: Services, id: str, index: str | None, page: int, start: int | None, end: int | None, width: int
 ) -> tuple[bytes, float | None]:
     from qa_app.converters import page_images
 
+    if start is None and end is None:
+        start = end = 0
+    else:
+        start, end = _words(start, end)
     file, starts = _pdf(services, id, index)
     if page > len(starts):
         raise NotFoundError(f"{file.meta.get('name')} has {len(starts)} pages, and no page {page}")
@@ -104,10 +111,11 @@ def _picture(
 def _boxes(services: Services, id: str, index: str | None, start: int, end: int) -> BoxesBody:
     from qa_app.converters import page_images
 
+    start, end = _words(start, end)
     file, starts = _pdf(services, id, index)
+    if start >= len(file.content):
+        raise InvalidRequestError(f"start={start} is beyond the text of {file.meta.get('name')}: {len(file.content)}")
     end = min(end, len(file.content))
-    if start >= end:
-        return BoxesBody([], True)
     pages = range(bisect_right(starts, start), bisect_right(starts, end - 1) + 1)
     if len(pages) > MAX_PAGES:
         raise InvalidRequestError(f"the words are on {len(pages)} pages; ask for {MAX_PAGES} at most")
@@ -115,6 +123,12 @@ def _boxes(services: Services, id: str, index: str | None, start: int, end: int)
     located = page_images.locate(_bytes(services, file, index), spans)
     boxes = [BoxBody(box.page, box.left, box.top, box.right, box.bottom) for box in located.boxes]
     return BoxesBody(boxes, located.exact)
+
+
+def _words(start: int | None, end: int | None) -> tuple[int, int]:
+    if start is None or end is None or start >= end:
+        raise InvalidRequestError(f"start={start} and end={end} are no words; give both, and an end after the start")
+    return start, end
 
 
 def _pdf(services: Services, id: str, index: str | None) -> tuple[Any, list[int]]:

@@ -1,8 +1,6 @@
 """The child process that reads one PDF with PDFium, locates words on its pages and draws a page.
 
-Offsets count in the text that the converter extracted, which is in another order of blanks and marks than PDFium's own
-characters. The two are matched by position, never by looking for words: what a page says twice is marked where it was
-meant.
+Offsets count in the text that the converter extracted; ``page_matching`` finds PDFium's own characters for them.
 """
 
 from __future__ import annotations
@@ -10,27 +8,26 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import math
 import sys
-import unicodedata
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pypdfium2
 from PIL import Image, ImageChops, ImageDraw
 from pypdfium2 import raw
 
+from qa_app.converters.page_matching import align
 from qa_app.converters.worker import allow_processor_time, die_with, limit
 
 MAX_HEIGHT = 4000
 _COLOUR = (255, 224, 102)
 _OUTLINE = (217, 72, 15)
-#: Soft hyphens, and the marks that PDFium puts where it joins a word that was broken over lines.
-_NOTHING = frozenset("\u00ad\u0002\ufffe\u200b\ufeff")
+#: A crowded page of a newspaper has some thirty thousand.
+_MAX_CHARACTERS = 200_000
 #: PDFium's coordinates are whole pixels of a picture; a large one makes fine shares.
 _FINE = 100_000
 
-Chars = list[tuple[str, int]]
 Rectangle = tuple[float, float, float, float]
 
 
@@ -69,112 +66,96 @@ def _answer(request: Any, pdf: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def boxes_of(page: Any, text: str, start: int, end: int) -> list[Rectangle] | None:
-    """Where ``text[start:end]`` stands on a page, a box for each line; None where that is not certain."""
+    """Where ``text[start:end]`` stands on a page as it is shown, a box a line; None where that is not certain."""
     if start >= end:
         return []
+    # On a turned page PDFium reads the lines in another order.
+    rotation = page.get_rotation()
+    page.set_rotation(0)
     textpage = page.get_textpage()
-    shown = [(chr(raw.FPDFText_GetUnicode(textpage, n)), n) for n in range(textpage.count_chars())]
-    places = align(text, start, end, shown)
-    if places is None:
+    page.set_rotation(rotation)
+    if textpage.count_chars() > _MAX_CHARACTERS:
         return None
-    return list(_lines(_box(page, textpage, n) for n in places))
-
-
-def align(text: str, start: int, end: int, shown: Chars) -> list[int] | None:
-    """The numbers of the characters shown that are ``text[start:end]``; None where that is not certain.
-
-    Blanks are of no account, nor are ligatures and wide forms. Where both have the same characters, the n-th is the
-    n-th; elsewhere words are matched in their order, and each word of the span must have its own.
-    """
-    mine, theirs = _folded(enumerate(text)), _folded((n, char) for char, n in shown)
-    wanted = [n for n, (_, at) in enumerate(mine) if start <= at < end]
-    if not wanted:
+    places = align(text, start, end, _characters(textpage))
+    # No upright box holds words that run askew and nothing else.
+    if places is None or any(_is_askew(raw.FPDFText_GetCharAngle(textpage, number)) for number in places):
         return None
-    if [char for char, _ in mine] == [char for char, _ in theirs]:
-        return sorted({theirs[n][1] for n in wanted})
-    words, others = _words(mine, text), _words(theirs, "".join(char for char, _ in shown))
-    matcher = SequenceMatcher(
-        None,
-        ["".join(mine[n][0] for n in word) for word in words],
-        ["".join(theirs[n][0] for n in word) for word in others],
-        autojunk=False,
-    )
-    partner: dict[int, int] = {}
-    for a, b, size in matcher.get_matching_blocks():
-        for word, other in zip(words[a : a + size], others[b : b + size]):
-            partner.update(zip(word, other))
-    if any(n not in partner for n in wanted):
+    characters = [_box(textpage, number) for number in places]
+    # What is beyond the edges of a cropped page is not seen.
+    if not all(_on_page(_shown(page, box)) for box in characters):
         return None
-    places = [partner[n] for n in wanted]
-    # Words that were matched far apart are not the ones that were read as one answer.
-    if places != list(range(places[0], places[0] + len(places))):
-        return None
-    return sorted({theirs[n][1] for n in places})
+    shown = [_shown(page, line) for line in lines_of(characters)]
+    return [(max(0.0, left), max(0.0, top), min(1.0, right), min(1.0, bottom)) for left, top, right, bottom in shown]
 
 
-def _folded(characters: Any) -> Chars:
-    """Characters with their places, without blanks and in one form each."""
-    return [
-        (one, place)
-        for place, char in characters
-        for one in unicodedata.normalize("NFKC", char)
-        if not one.isspace() and one not in _NOTHING
-    ]
+def _is_askew(radians: float) -> bool:
+    """Whether a character is turned by more than some degrees from the four directions along the edges."""
+    return abs(math.sin(2 * radians)) > 0.1
 
 
-def _words(folded: Chars, text: str) -> list[list[int]]:
-    """Numbers of folded characters, by words of the text that they are of."""
-    words: list[list[int]] = []
-    last = -1
-    for n, (_, place) in enumerate(folded):
-        if not words or any(char.isspace() for char in text[last + 1 : place]):
-            words.append([])
-        words[-1].append(n)
-        last = place
-    return words
+def _on_page(box: Rectangle) -> bool:
+    """Whether the middle of a box is on the page."""
+    return 0 < box[0] + box[2] < 2 and 0 < box[1] + box[3] < 2
 
 
-def _box(page: Any, textpage: Any, number: int) -> Rectangle:
-    """A character's box in shares of the page as it is shown, turned and cropped."""
+def _characters(textpage: Any) -> list[tuple[str, int]]:
+    """The characters of a page with their numbers, halves of surrogate pairs put together."""
+    found: list[tuple[str, int]] = []
+    for number in range(textpage.count_chars()):
+        code = raw.FPDFText_GetUnicode(textpage, number)
+        if found and 0xDC00 <= code < 0xE000 and "\ud800" <= found[-1][0] < "\udc00":
+            high, first = found.pop()
+            found.append((chr(0x10000 + ((ord(high) - 0xD800) << 10) + code - 0xDC00), first))
+        else:
+            found.append((chr(code), number))
+    return found
+
+
+def _box(textpage: Any, number: int) -> Rectangle:
+    """A character's box in points, upwards from the bottom."""
     rectangle = raw.FS_RECTF()
     if not raw.FPDFText_GetLooseCharBox(textpage, number, rectangle):
         raise pypdfium2.PdfiumError("a character has no place")
-    corners = [_shown(page, x, y) for x in (rectangle.left, rectangle.right) for y in (rectangle.bottom, rectangle.top)]
-    across, down = [x for x, _ in corners], [y for _, y in corners]
-    return min(across), min(down), max(across), max(down)
+    return rectangle.left, rectangle.bottom, rectangle.right, rectangle.top
 
 
-def _shown(page: Any, x: float, y: float) -> tuple[float, float]:
+def _shown(page: Any, box: Rectangle) -> Rectangle:
+    """A box in shares of the page as it is shown, turned and cropped; may be beyond its edges."""
     across, down = ctypes.c_int(), ctypes.c_int()
-    raw.FPDF_PageToDevice(page, 0, 0, _FINE, _FINE, 0, x, y, across, down)
-    return _share(across.value), _share(down.value)
+    corners: list[tuple[float, float]] = []
+    for x, y in (box[:2], box[2:]):
+        raw.FPDF_PageToDevice(page, 0, 0, _FINE, _FINE, 0, x, y, across, down)
+        corners.append((across.value / _FINE, down.value / _FINE))
+    (left, top), (right, bottom) = corners
+    return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
 
 
-def _share(value: int) -> float:
-    return min(1.0, max(0.0, value / _FINE))
-
-
-def _lines(boxes: Iterator[Rectangle]) -> Iterator[Rectangle]:
+def lines_of(boxes: Iterable[Rectangle]) -> Iterator[Rectangle]:
     """One box for the characters of each line, or of each column where lines run down."""
     line: Rectangle | None = None
+    axes = (1, 0)
     for box in boxes:
-        if line is not None and (_overlap(line, box, 1) or _overlap(line, box, 0)):
+        beside = [axis for axis in axes if line is not None and _beside(line, box, axis)]
+        if line is not None and beside:
             line = (min(line[0], box[0]), min(line[1], box[1]), max(line[2], box[2]), max(line[3], box[3]))
-        else:
-            if line is not None:
-                yield line
-            line = box
+            # A line that runs across does not go on downwards: what is below it is the next one.
+            axes = (beside[0],) * 2
+            continue
+        if line is not None:
+            yield line
+        line, axes = box, (1, 0)
     if line is not None:
         yield line
 
 
-def _overlap(line: Rectangle, box: Rectangle, axis: int) -> bool:
-    """Whether a character is beside the last one of a line: as high as it, or on a turned page as far across."""
-    height = box[axis + 2] - box[axis]
+def _beside(line: Rectangle, box: Rectangle, axis: int) -> bool:
+    """Whether a character goes on with a line: about as high as it, and near; for axis 0 with across for high."""
+    heights = sorted((line[axis + 2] - line[axis], box[axis + 2] - box[axis]))
     shared = min(line[axis + 2], box[axis + 2]) - max(line[axis], box[axis])
     other = 1 - axis
     gap = max(box[other] - line[other + 2], line[other] - box[other + 2])
-    return height > 0 and shared > 0.5 * height and gap < 3 * height
+    # An initial over several lines is no line of theirs.
+    return 0 < heights[1] < 2 * heights[0] and shared > 0.5 * heights[0] and gap < 3 * heights[1]
 
 
 def draw(page: Any, boxes: Sequence[Rectangle], width: int) -> bytes:

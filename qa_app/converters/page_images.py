@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -110,10 +111,16 @@ def _answer(request: dict[str, Any], pdf: bytes) -> tuple[Any, bytes]:
         )
     except subprocess.TimeoutExpired as error:
         raise FileRejectedError("timeout", f"the page could not be drawn within {_SECONDS:g} s") from error
+    if done.returncode == -signal.SIGXCPU:
+        raise FileRejectedError("timeout", f"drawing the page used more than {_SECONDS:g} s of processor time")
     if done.returncode:
         raise FileRejectedError("crashed", "the page cannot be drawn: it is damaged, or needs too much memory")
     head, _, picture = done.stdout.partition(b"\n")
-    reply = json.loads(head)
-    if "rejected" in reply:
-        raise FileRejectedError(*reply["rejected"])
+    try:
+        reply = json.loads(head)
+        rejected = reply.get("rejected")
+    except (ValueError, AttributeError) as error:
+        raise FileRejectedError("crashed", "the page cannot be drawn: the drawing process sent nonsense") from error
+    if rejected:
+        raise FileRejectedError(*rejected)
     return reply, picture

@@ -1,4 +1,4 @@
-"""Questions that the documents answer: those that people judged, and those made from sentences of plain grammar.
+"""Questions that the documents answer: gold labels, and those made from sentences of plain grammar.
 
 For a visitor's first look at unknown documents. A made question is only a candidate until the reader has found its
 answer in the very sentence. English alone: sentences of other languages fit none of the patterns.
@@ -25,7 +25,8 @@ _LONG = 500
 _RIGHT = {
     "is_correct_answer": True,
     "is_correct_document": True,
-    "origin": {"$in": ["user-feedback", "gold-label"]},
+    # What people asked and judged is not for everybody who may ask; gold labels were made to be shown.
+    "origin": "gold-label",
 }
 
 _NAME = r"[A-Z][\w'’-]*(?: (?:of|de|da|di|van|von|del|della|der) (?=[A-Z])| [A-Z][\w'’-]*){0,4}"
@@ -101,7 +102,7 @@ _LIKE_PEOPLE = ("er", "or", "ist", "ian", "ent", "ant", "man", "ess", "ic", "ive
 
 @dataclass(frozen=True)
 class Judged:
-    """A question that people judged right, its answer, and the passage that has it."""
+    """A gold label's question, its answer, and the passage that has it."""
 
     query: str
     answer: str
@@ -119,7 +120,7 @@ class Candidate:
 
 
 def judged_right(store: PassageStore, index: str | None = None) -> list[Judged]:
-    """Questions whose answers people judged right, the newest first, where the passage is still in the index."""
+    """Questions of gold labels, the newest first, where the passage is still in the index."""
     labels = sorted(store.get_all_labels(filters=_RIGHT), key=lambda label: str(label.created_at), reverse=True)
     newest: dict[str, tuple[str, Label]] = {}
     for label in labels:

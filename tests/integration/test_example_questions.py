@@ -69,7 +69,7 @@ def judge(api: httpx.Client, result: dict[str, Any], **changes: Any) -> None:
         "document": document,
         "is_correct_answer": True,
         "is_correct_document": True,
-        "origin": "user-feedback",
+        "origin": "gold-label",
         **changes,
     }
     answer = api.post("/feedback", json=body)
@@ -100,25 +100,27 @@ def test_as_many_as_wanted(api: httpx.Client, index: str) -> None:
     assert examples(api, index) == more[:4]
 
 
-def test_those_of_people_come_first(api: httpx.Client, index: str, labels: None) -> None:
-    """Questions that people judged right are the first, the newest before all, each once, and none judged wrong."""
+def test_gold_labels_come_first(api: httpx.Client, index: str, labels: None) -> None:
+    """Questions of gold labels are the first, the newest before all, each once; none judged wrong, and nobody's own."""
     upload(api, index, DOCUMENTS)
     older = ask(api, index, "Which company did Herman Hollerith found?")
     newer = ask(api, index, "How many keys are there on a piano?")
     wrong = ask(api, index, "Who built a tower of iron?")
     judge(api, older, created_at="2025-01-01 10:00:00")
-    judge(api, newer, created_at="2025-02-01 10:00:00", origin="gold-label")
+    judge(api, newer, created_at="2025-02-01 10:00:00")
     judge(api, {**newer, "query": "how many  keys are THERE on a piano?"}, created_at="2025-01-15 10:00:00")
+    mine = "Which company did my dear friend Hollerith found?"
+    judge(api, {**older, "query": mine}, created_at="2025-04-01 10:00:00", origin="user-feedback")
     judge(api, wrong, created_at="2025-03-01 10:00:00", is_correct_answer=False)
     found = examples(api, index, limit=10)
     assert [one["query"] for one in found[:2]] == [newer["query"], older["query"]]
     assert [one["answer"] for one in found[:2]] == ["88", "Tabulating Machine Company"]
     assert len(found) > 2
-    assert wrong["query"] not in {one["query"] for one in found}
+    assert {wrong["query"], mine}.isdisjoint(one["query"] for one in found)
 
 
 def test_documents_that_change(api: httpx.Client, index: str, labels: None) -> None:
-    """When a file goes its questions go, those of people too, and a new file's come."""
+    """When a file goes its questions go, those of gold labels too, and a new file's come."""
     upload(api, index, DOCUMENTS)
     judge(api, ask(api, index, "Which company did Herman Hollerith found?"))
     assert "machine.txt" in {one["name"] for one in examples(api, index, limit=10)}
