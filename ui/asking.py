@@ -89,7 +89,7 @@ def _filter(facet: Facet) -> tuple[Any, ...]:
     # Written back: what was chosen before another page was looked at would be forgotten else.
     kept = st.session_state[key] = list(st.session_state[key])
     chosen = st.multiselect(
-        shown(facet.field).replace("_", " ").capitalize(),
+        plain(facet.field.replace("_", " ").capitalize()),
         list(dict.fromkeys([*counts, *kept])),
         key=key,
         persist_state="session",

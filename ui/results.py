@@ -61,7 +61,7 @@ def _answers(asked: Asked, found: Answers) -> None:
 
 def _no_answer(asked: Asked, found: Answers, none: Answer | None) -> None:
     with st.container(border=True, key="no-answer"):
-        st.html('<h3 class="qa-answer">No answer in these documents</h3>')
+        st.html('<h2 class="qa-answer">No answer in these documents</h2>')
         if none is not None:
             note(sure(none.score))
         teaching.no_answer(asked.question, found.passages[0], asked.filters, "none")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -43,7 +42,7 @@ QUESTION = "What is written on the sign of the inn?"
 
 @pytest.fixture(scope="module")
 def inn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Server]]:
-    """A page over documents with payloads in names, headings, texts and metadata."""
+    """A page over documents with payloads in names, texts and metadata."""
     folder = tmp_path_factory.mktemp("inn")
     settings = settings_for(folder / "data", None, api_deadline=120.0)
     with server(settings) as running, client(running.url) as api:
@@ -51,7 +50,7 @@ def inn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Server]
             text = (
                 f"# {payload}\n\nThe sign of inn {number} has these words on it: {payload} and nothing else at all.\n"
             )
-            name = f"{number} {payload}.md".replace("/", "∕")[:120]
+            name = f"{number} {payload}.txt".replace("/", "∕")[:120]
             meta = (
                 {"sign": payload} if number % 2 else {f"key {number} {payload}".replace('"', "").replace("\\", ""): 1}
             )
@@ -77,7 +76,7 @@ def harmless(visitor: Visitor) -> None:
         "h1:text('Owned')",
     ):
         assert page.locator(selector).count() == 0, selector
-    expect(page.locator("body")).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_be_visible()
     visitor.check()
 
 
@@ -121,12 +120,12 @@ def test_payloads_in_names_and_reasons(visit: Callable[..., Visitor], inn: tuple
     page = visitor.page
     expect(page.locator('[class*="st-key-file-"]')).to_have_count(20, timeout=SECONDS * 1000)
     harmless(visitor)
-    expect(page.get_by_text("1 <img src=x onerror=alert(2)>.md")).to_be_visible()
+    expect(page.get_by_text("1 <img src=x onerror=alert(2)>.txt")).to_be_visible()
     page.get_by_text("Rejected uploads of the last week").click()
     expect(page.locator(".st-key-rejected")).to_contain_text("<img src=x onerror=alert(11)>.png")
     row = page.locator('[class*="st-key-file-"]').filter(has_text="onerror=alert(2)")
     row.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("dialog")).to_contain_text("1 <img src=x onerror=alert(2)>.md")
+    expect(page.get_by_role("dialog")).to_contain_text("1 <img src=x onerror=alert(2)>.txt")
     harmless(visitor)
     page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
     visitor.opened(row.get_by_role("link", name="Open"))
@@ -150,10 +149,3 @@ def test_two_visitors_share_nothing(visit: Callable[..., Visitor], inn: tuple[st
     other.answered()
     expect(other.page.get_by_text("Asked before")).to_have_count(0)
     expect(other.page.get_by_text("Saved. Thank you.")).to_have_count(0)
-
-
-def test_the_page_listens_on_this_machine_alone(inn: tuple[str, Server], tmp_path: Path) -> None:
-    """A request under a foreign name opens no session, and uploads need the token of a session."""
-    refused = httpx.get(f"{inn[0]}/_stcore/stream", headers={"Host": "evil.example", "Upgrade": "websocket"})
-    assert refused.status_code >= 400
-    assert httpx.put(f"{inn[0]}/_stcore/upload_file/a/b", files={"file": b"x"}).status_code >= 400

@@ -80,9 +80,8 @@ def test_an_answer_that_is_none_is_said(
     visitor = visit(f"{served[0]}/?q=Who+is+there%3F")
     plainly(visitor, told)
     script.answers["/query"] = (200, {"query": "", "answers": [], "documents": []})
-    again = visitor.page.get_by_role("button", name="Try again")
-    if again.is_visible():  # what may pass is tried by itself
-        again.click()
+    if status != 503 and body is not None:  # what may pass is tried again by itself
+        visitor.page.get_by_role("button", name="Try again").click()
     expect(visitor.page.get_by_text("No document has any word of this question.")).to_be_visible(timeout=SECONDS * 1000)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, expect
 
 #: Answers come from a real reader on a machine that may be busy.
-SECONDS = 60
+SECONDS = 15
 
 
 class Visitor:

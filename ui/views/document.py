@@ -36,14 +36,16 @@ def main() -> None:
     if start is None or end is None or not start < end:
         start = end = None
     if not notices(ready()):
+        st.title("Document")
         return
     call = calls().get(("file", id), lambda: client().file(id), wait=0.5)
-    if call.problem:
-        trouble(call.problem, "file")
-        return
     file = call.value
     if file is None:
-        st.status("Opening the document…")
+        st.title("Document")
+        if call.problem:
+            trouble(call.problem, "file")
+        else:
+            st.status("Opening the document…")
         return
     st.title(plain(shown(file.name)))
     note(" · ".join(part for part in (_about(file), f"indexed {day(file.ingested_at)}") if part))
