@@ -32,6 +32,8 @@ def show(asked: Asked) -> None:
 
 
 def _answers(asked: Asked, found: Answers) -> None:
+    # Who does not see the page is told that the answers have come.
+    st.html(f'<p class="qa-unseen" role="status">Answered: {escape(asked.question)}</p>')
     if not found.passages:
         st.header("No answer in these documents")
         st.text(

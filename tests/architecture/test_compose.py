@@ -337,7 +337,7 @@ def test_builds_are_given_what_they_copy_and_nothing_else() -> None:
     assert all(list(REPOSITORY.glob(source)) for source in copied)
     package = {"qa_app", "samples", "README.md", "LICENSE"}
     assert set(image("api").copied()) == {*package, "pyproject.toml", "constraints.txt"}
-    assert set(image("ui").copied()) == {"ui/*.py", "constraints.txt"}
+    assert set(image("ui").copied()) == {"ui", "constraints.txt"}
 
 
 def test_the_page_knows_nothing_of_the_application() -> None:
@@ -345,7 +345,7 @@ def test_the_page_knows_nothing_of_the_application() -> None:
     [install] = [run for run in image("ui").values("RUN", 0) if "pip install" in run]
     installed = set(re.search(r"\$PIP_OPTIONS ([\w ]+?) &&", install)[1].split())  # type: ignore[index]
     imported, readers = set(), set()
-    for path in REPOSITORY.glob("ui/*.py"):
+    for path in REPOSITORY.glob("ui/**/*.py"):
         text = path.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, expect
 
 #: Answers come from a real reader on a machine that may be busy.
-SECONDS = 15
+SECONDS = 60
 
 
 class Visitor:
@@ -19,6 +19,7 @@ class Visitor:
         self.dialogs: list[str] = []
         self.outside: list[str] = []
         self.errors: list[str] = []
+        self.question = ""
         context.on("request", self._requested)
         context.on("page", self._watch)
         self.page = context.new_page()
@@ -46,6 +47,7 @@ class Visitor:
     def go(self, url: str) -> None:
         """Opens an address in the tab."""
         self.page.goto(url)
+        self.question = ""
         expect(self.page.get_by_role("heading", level=1)).to_be_visible(timeout=SECONDS * 1000)
 
     def ask(self, question: str) -> None:
@@ -53,6 +55,7 @@ class Visitor:
         box = self.page.get_by_role("textbox", name="Question")
         box.fill(question)
         box.press("Enter")
+        self.question = " ".join(question.split())
 
     def asked(self, question: str) -> Locator:
         """The cards of a question, once the reader has answered it."""
@@ -61,9 +64,9 @@ class Visitor:
         return self.cards()
 
     def answered(self) -> None:
-        """Waits for the answers, or that there is none."""
-        done = self.page.get_by_role("heading", name="answer").or_(self.page.locator(".st-key-no-answer"))
-        expect(done.first).to_be_visible(timeout=SECONDS * 1000)
+        """Waits for the answers to the last question, or that there is none."""
+        said = self.page.locator(".qa-unseen")
+        expect(said).to_contain_text(f"Answered: {self.question}", timeout=SECONDS * 1000)
 
     def cards(self) -> Locator:
         """The cards of answers."""

@@ -8,9 +8,7 @@ the other tests: it has no password, and ignores the one that it is sent.
 from __future__ import annotations
 
 import base64
-import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -19,10 +17,9 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,13 +27,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from qa_app.api.problems import example
 from tests.architecture.test_compose import SECRETS, image, service
 from tests.conftest import REPOSITORY
-from tests.ingesting import settings_for, write
-from tests.serving import client, server, wait_until_ready
+from tests.ingesting import write
+from tests.serving import client, wait_until_ready
 
 pytestmark = [pytest.mark.elasticsearch, pytest.mark.reader, pytest.mark.slow]
 
@@ -357,119 +352,6 @@ def test_the_page_is_served(page: Running) -> None:
     assert answer.status_code == 200
     assert "text/html" in answer.headers["content-type"]
     assert not [line for line in page.log().splitlines() if "warn" in line.lower() or "error" in line.lower()]
-
-
-@pytest.fixture
-def ask_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    """A function that types a question into the page, which it points to an API, and gives what the page shows."""
-
-    def ask(url: str, question: str, key: str = SECRETS["QA_UI_KEY"]) -> AppTest:
-        monkeypatch.setenv("QA_API_URL", url)
-        monkeypatch.setenv("QA_API_KEY", key)
-        shown = AppTest.from_file(str(REPOSITORY / "ui" / "app.py"), default_timeout=60).run()
-        shown = shown.text_input[0].input(question).run()
-        assert not shown.exception
-        return shown
-
-    return ask
-
-
-def test_the_page_marks_the_answer(ask_page: Callable[..., AppTest], url: str, ingested: str) -> None:
-    """The answer is marked at its own place, past characters of any plane, with its source; markup stays text."""
-    shown = ask_page(url, "What was the lighthouse called by the sailors?")
-    body = shown.get("html")[0].proto.body
-    marked = re.search("<mark>(.+)</mark>", body)
-    assert marked
-    assert "Aurora" in marked[1]
-    assert "&lt;b&gt;lighthouse&lt;/b&gt; &amp; its keeper 🗼" in body
-    text = PAPERS["markup.txt"]
-    start = text.index(unescape(marked[1]))
-    assert f"markup.txt, characters {start}–{start + len(unescape(marked[1]))} · " in body
-    assert not shown.error
-    assert not shown.warning
-
-
-def test_the_page_says_that_there_is_no_answer(ask_page: Callable[..., AppTest], url: str, ingested: str) -> None:
-    """What no document tells is no answer, not an error."""
-    shown = ask_page(url, "zyzzyva quux?")
-    assert "No answer in these documents" in shown.info[0].value
-    assert not shown.error
-
-
-def test_the_page_says_that_its_key_is_not_taken(ask_page: Callable[..., AppTest], url: str, ingested: str) -> None:
-    """An unknown key is named as such, and is not shown."""
-    shown = ask_page(url, "Which river?", key="some-other-key-of-somebody")
-    assert "does not take this page" in shown.error[0].value
-    assert "some-other-key" not in shown.error[0].value
-
-
-def test_the_page_says_that_nothing_answers(ask_page: Callable[..., AppTest]) -> None:
-    """An API that is down is named with its address."""
-    port = _free_port()
-    shown = ask_page(f"http://127.0.0.1:{port}", "Which river?")
-    assert "Nothing answers" in shown.error[0].value
-    assert port in shown.error[0].value
-
-
-def test_the_page_says_what_is_missing(ask_page: Callable[..., AppTest], tmp_path: Path) -> None:
-    """An API without its store is named with what it misses."""
-    settings = settings_for(tmp_path, f"http://127.0.0.1:{_free_port()}", elasticsearch_wait=0)
-    with server(settings, ready=False) as running:
-        shown = ask_page(running.url, "Which river?", key="")
-    assert "starting, or has lost what it needs" in plain(shown)
-    assert "The store: " in plain(shown)
-
-
-def test_the_page_warns_of_a_reader_that_stands_in(ask_page: Callable[..., AppTest], tmp_path: Path) -> None:
-    """That the bundled reader stands in for the wanted one is said above the answers."""
-    with server(settings_for(tmp_path, reader_model="deepset/minilm-uncased-squad2")) as running:
-        shown = ask_page(running.url, "Which river?", key="")
-    assert "bundled reader" in plain(shown)
-    assert len(shown.warning) == 1
-    assert not shown.error
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "told"),
-    [
-        (429, json.dumps(example(429)), "Too many questions are waiting"),
-        (504, json.dumps(example(504)), "The answer was not ready in time"),
-        (200, "<html>another server</html>", "is not the API (status 200)"),
-        (200, "[]", "is not the API (status 200)"),
-        (None, "", "did not answer within 1 seconds"),
-    ],
-)
-def test_the_page_says_what_went_wrong(
-    ask_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, status: int | None, body: str, told: str
-) -> None:
-    """Refusals, silence and other servers are told in words; a stand-in answers, since the API seldom does so."""
-    monkeypatch.setattr("ui.client.SECONDS", 1.0)
-    over = threading.Event()
-
-    class StandIn(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(200, json.dumps({"ready": True, "missing": {}}))
-
-        def do_POST(self) -> None:
-            if status is None:
-                over.wait(30)
-            else:
-                self._answer(status, body)
-
-        def _answer(self, status: int, body: str) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-    with _stand_in(StandIn) as port:
-        shown = ask_page(f"http://127.0.0.1:{port}", "Which river?")
-        over.set()
-    assert told in plain(shown)
-
-
-def plain(shown: AppTest) -> str:
-    """The page's errors and warnings as they are read."""
-    return re.sub(r"\\(.)", r"\1", "\n".join(one.value for one in [*shown.error, *shown.warning]))
 
 
 def test_containers_end_when_they_are_told_to(api: Running, page: Running) -> None:
