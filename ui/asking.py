@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,7 +83,12 @@ def sidebar(facets: Facets | None, question: str) -> Asked:
 def _filter(facet: Facet) -> tuple[Any, ...]:
     """The values that a field must have one of, as they are chosen; they stand in the address without their counts."""
     key = f"{_FILTER}{facet.field}"
-    counts = {str(value): (value, count) for value, count in facet.values}
+    # 1 and "1" are two values to a filter, and one to a reader.
+    alike: dict[str, list[Any]] = {}
+    counts: Counter[str] = Counter()
+    for value, count in facet.values:
+        alike.setdefault(str(value), []).append(value)
+        counts[str(value)] += count
     given = st.query_params.get_all(key)
     if key not in st.session_state:
         st.session_state[key] = given
@@ -90,10 +96,10 @@ def _filter(facet: Facet) -> tuple[Any, ...]:
     kept = st.session_state[key] = list(st.session_state[key])
     chosen = st.multiselect(
         plain(facet.field.replace("_", " ").capitalize()),
-        list(dict.fromkeys([*counts, *kept])),
+        list(dict.fromkeys([*alike, *kept])),
         key=key,
         persist_state="session",
-        format_func=lambda name: f"{_shown(name)} ({counts[name][1] if name in counts else 0})",
+        format_func=lambda name: f"{_shown(name)} ({counts[name]})",
         placeholder="any",
         help=f"{facet.others:,} rarer values are not listed." if facet.others else None,
     )
@@ -102,7 +108,7 @@ def _filter(facet: Facet) -> tuple[Any, ...]:
             st.query_params[key] = chosen
         else:
             del st.query_params[key]
-    return tuple(counts[name][0] if name in counts else name for name in chosen)
+    return tuple(value for name in chosen for value in alike.get(name, [name]))
 
 
 def _shown(value: str) -> str:
@@ -138,7 +144,7 @@ def _set(asked: Asked) -> None:
     st.session_state["q"] = asked.question
     st.session_state["answers"], st.session_state["passages"] = asked.answers, asked.passages
     for name, values in asked.values.items():
-        st.session_state[f"{_FILTER}{name}"] = [str(value) for value in values]
+        st.session_state[f"{_FILTER}{name}"] = list(dict.fromkeys(map(str, values)))
 
 
 def remember(asked: Asked) -> None:

@@ -116,10 +116,10 @@ def _link(passage: Passage, start: int, end: int, page: int | None, key: str) ->
 
 
 def passages(asked: Asked, found: tuple[Passage, ...], title: str = "") -> None:
-    """Passages with their places, best first."""
+    """Passages with their places, best first; under a title of their own the ten best."""
     if title:
         st.header(title)
-    for number, passage in enumerate(found[:10]):
+    for number, passage in enumerate(found[:10] if title else found):
         with st.container(border=True, key=f"passage-{number}"):
             note(source(passage))
             prose(escape(passage.content))

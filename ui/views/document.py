@@ -8,7 +8,6 @@ import streamlit as st
 
 from ui.calls import calls, client, later
 from ui.parts import note, notices, ready, trouble, when_there
-from ui.problems import ProblemError
 from ui.records import File
 from ui.wording import day, marked, plain, shown, size
 
@@ -124,16 +123,9 @@ def _text(file: File, start: int | None, end: int | None) -> None:
 
 
 def _download(file: File) -> None:
-    def fetch() -> bytes:
-        try:
-            return later(client().original(file.id))
-        except ProblemError as problem:
-            # Streamlit takes an exception of the thread that downloads for a broken download, and says no more.
-            return f"{file.name} could not be fetched. {problem}\n".encode()
-
     st.download_button(
         "Download the original",
-        fetch,
+        lambda: later(client().original(file.id)),
         file_name=shown(file.name).replace("/", "_"),
         mime="application/octet-stream",
         icon=":material/download:",
