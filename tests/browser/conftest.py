@@ -23,7 +23,8 @@ from tests.ingesting import ingesting, settings_for
 from tests.serving import Server, server
 
 
-@pytest.fixture(scope="session")
+# Ended with these tests: while it runs, its event loop is in the way of others in this thread.
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     """What drives the browser; fails or skips where none is installed."""
     if why := chromium.missing():
@@ -34,7 +35,7 @@ def playwright() -> Iterator[Playwright]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """A running Chromium."""
     launched = chromium.launch(playwright)
@@ -42,7 +43,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def axe(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> str:
     """axe-core's script."""
     return chromium.axe(tmp_path_factory.mktemp("axe"))
@@ -83,7 +84,7 @@ def page_server(api_url: str, folder: Path, key: str = "") -> Iterator[str]:
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An API over the samples; tests leave these as they are, and may add others."""
     folder = tmp_path_factory.mktemp("browser-api")
@@ -96,7 +97,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def url(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the page for that API."""
     with page_server(api.url, tmp_path_factory.mktemp("page")) as address:
@@ -143,7 +144,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
             visitor.check()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pictures() -> Path:
     """The folder for pictures of the page: QA_TEST_PICTURES, or one in the cache."""
     folder = Path(os.environ.get("QA_TEST_PICTURES") or REPOSITORY / ".cache" / "pictures")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.ingesting import ingesting, settings_for, write
-from tests.serving import Server, serving
+from tests.serving import Server, client, server, serving
 
 pytestmark = pytest.mark.reader
 
@@ -175,25 +175,36 @@ def test_without_its_reader(tmp_path: Path) -> None:
         assert examples(api, None) == []
 
 
-def test_a_reader_that_is_busy(tmp_path: Path) -> None:
+def test_a_reader_that_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While more wait for the reader than it takes, there are no examples and no error; later there are."""
     settings = settings_for(tmp_path / "data", api_queue=1)
     with ingesting(settings) as ingest:
         ingest(write(tmp_path / "documents", dict(DOCUMENTS)))
-    with serving(settings) as api:
-        # Each takes the reader some seconds, so one is read and the other waits.
-        inputs = {"question": ["Who keeps it?"] * 32, "context": ["Ada keeps the lighthouse. " * 100] * 32}
-        url = str(api.base_url).rstrip("/")
-        long = [
-            threading.Thread(target=lambda: httpx.post(f"{url}/predict", json={"inputs": inputs}, timeout=120))
-            for _ in range(2)
-        ]
-        for one in long:
-            one.start()
-        until = time.monotonic() + 60
-        while "qa_app_queue_waiting 1.0" not in api.get("/metrics").text:
-            assert time.monotonic() < until
+    with server(settings) as running, client(running.url) as api:
+        go_on = threading.Event()
+        work = running.services.queue._work
+
+        def held(*arguments: Any) -> list[Any]:
+            go_on.wait(120)
+            return work(*arguments)
+
+        monkeypatch.setattr(running.services.queue, "_work", held)
+        asking = []
+        # One is read and the other waits, which is all that may.
+        for gauge in ("qa_app_queue_reading 1.0", "qa_app_queue_waiting 1.0"):
+            asking.append(
+                threading.Thread(
+                    target=httpx.post,
+                    args=(f"{running.url}/query",),
+                    kwargs={"json": {"query": "Who?"}, "timeout": 120},
+                )
+            )
+            asking[-1].start()
+            until = time.monotonic() + 60
+            while gauge not in api.get("/metrics").text:
+                assert time.monotonic() < until
         assert examples(api, None) == []
-        for one in long:
+        go_on.set()
+        for one in asking:
             one.join()
         assert examples(api, None)
