@@ -9,6 +9,8 @@ from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, 
 
 #: Answers come from a real reader on a machine that may be busy.
 SECONDS = 60
+#: Where a test says nothing else; what is awaited without an answer is there at once, even on such a machine.
+expect.set_options(timeout=20_000)
 
 
 class Visitor:
