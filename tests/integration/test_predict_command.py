@@ -210,15 +210,17 @@ class TestLines:
         assert (shell.folder / "out.jsonl").read_bytes() == b""
 
     def test_memory_does_not_grow(self) -> None:
-        """Ten times the lines need no more memory at once."""
-        peaks = []
-        for count in (2000, 20_000):
-            source = io.BytesIO(b'{"id": 1, "question": ""}\n' * count)
-            tracemalloc.start()
+        """Lines are read one at a time: a long file is never held whole, nor are its questions."""
+        line, count = b'{"id": 1, "question": ""}\n', 40_000
+        source = io.BytesIO(line * count)
+        tracemalloc.start()
+        try:
             assert sum(1 for _ in read_lines(source)) == count
-            peaks.append(tracemalloc.get_traced_memory()[1])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
             tracemalloc.stop()
-        assert peaks[1] < 2 * peaks[0]
+        # A tenth of the file leaves room for what the threads of earlier tests take meanwhile.
+        assert peak < len(line) * count / 10
 
 
 class TestContinued:
