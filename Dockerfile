@@ -8,10 +8,10 @@ WORKDIR /build
 COPY constraints.txt LICENSE pyproject.toml README.md ./
 RUN mkdir qa_app samples ui \
  && touch qa_app/__init__.py \
- && /opt/qa-app/bin/pip install --no-cache-dir --constraint constraints.txt $PIP_OPTIONS .
+ && /opt/qa-app/bin/pip install --no-cache-dir --constraint constraints.txt $PIP_OPTIONS ".[openvino]"
 COPY qa_app qa_app
 COPY samples samples
-RUN /opt/qa-app/bin/pip install --no-cache-dir --no-deps --force-reinstall $PIP_OPTIONS . \
+RUN /opt/qa-app/bin/pip install --no-cache-dir --no-deps --force-reinstall $PIP_OPTIONS ".[openvino]" \
  && /opt/qa-app/bin/pip uninstall --yes pip
 
 FROM python:3.11.14-slim-bookworm

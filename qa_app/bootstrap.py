@@ -78,6 +78,7 @@ def open_reader(settings: Settings) -> PassageReader:
         engine=settings.reader_engine,
         top_k=settings.reader_top_k,
         context_window_size=settings.reader_context,
+        engine_cache=str(settings.engine_cache_path),
     )
 
 

@@ -16,7 +16,7 @@ from qa_app.errors import SettingsError
 
 CONFIG_FILE = "qa_app.yaml"
 STORES = ("sqlite", "elasticsearch")
-ENGINES = ("auto", "torch")
+ENGINES = ("auto", "openvino-int8", "openvino-bf16", "openvino", "torch")
 DEFAULT_READER = "deepset/minilm-uncased-squad2"
 
 
@@ -80,7 +80,10 @@ class Settings:
     retriever_top_k: int = _setting("retriever.top_k", 10, "Passages that the reader reads for a question", least=1)
     reader_model: str = _setting("reader.model", DEFAULT_READER, "Reader: a model's name on the hub, or a folder")
     reader_engine: str = _setting(
-        "reader.engine", "auto", "What runs the reader: torch, or auto for the fastest", choices=ENGINES
+        "reader.engine", "auto", "What runs the reader; auto is the fastest that gives its answers", choices=ENGINES
+    )
+    reader_engine_cache: str = _setting(
+        "reader.engine_cache", "", "Folder of readers made for this processor; empty for one in data_dir"
     )
     reader_top_k: int = _setting("reader.top_k", 3, "Answers to a question", least=1)
     reader_context: int = _setting("reader.context", 150, "Characters shown around an answer, about", least=20)
@@ -116,6 +119,12 @@ class Settings:
     def data_path(self) -> Path:
         """The data folder, made absolute."""
         return Path(self.data_dir or _default_data_dir()).expanduser().absolute()
+
+    @property
+    def engine_cache_path(self) -> Path:
+        """Where readers made for this processor are kept, made absolute."""
+        given = self.reader_engine_cache
+        return Path(given).expanduser().absolute() if given else self.data_path / "engines"
 
 
 @dataclass(frozen=True)

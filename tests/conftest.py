@@ -12,6 +12,10 @@ import qa_app  # noqa: F401 - switches Haystack's telemetry off before a test im
 from tests import elasticsearch_server
 
 REPOSITORY = Path(__file__).parent.parent
+#: The bundled reader made for this processor, once for all tests.
+ENGINES = REPOSITORY / ".cache" / "engines"
+# Also for fixtures that live longer than a test.
+os.environ["QA_READER_ENGINE_CACHE"] = str(ENGINES)
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +26,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("QA_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("QA_READER_MODEL", "bundled")
+    monkeypatch.setenv("QA_READER_ENGINE", "openvino")  # the same figures on every processor
+    monkeypatch.setenv("QA_READER_ENGINE_CACHE", str(ENGINES))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 

@@ -13,11 +13,18 @@ from qa_app.pipelines.report import FileResult, Report
 from qa_app.pipelines.walking import Walk
 from qa_app.settings import Settings, load
 from qa_app.stores.passage_store import PassageStore
+from tests.conftest import ENGINES
 
 
 def settings_for(data_dir: Path, elasticsearch_url: str | None = None, **overrides: Any) -> Settings:
     """Settings of an embedded store in ``data_dir``, or of the server."""
-    values: dict[str, Any] = {"data_dir": str(data_dir), "reader_model": "bundled", **overrides}
+    values: dict[str, Any] = {
+        "data_dir": str(data_dir),
+        "reader_model": "bundled",
+        "reader_engine": "openvino",
+        "reader_engine_cache": str(ENGINES),
+        **overrides,
+    }
     if elasticsearch_url:
         values |= {"store": "elasticsearch", "elasticsearch_url": elasticsearch_url}
     return load(values, environment={})

@@ -251,7 +251,7 @@ class Services:
             if reader.notice:
                 logger.warning("%s", reader.notice)
             self._reader = reader
-            self.metrics.model.info({"model": reader.resolved.name, "engine": self.settings.reader_engine})
+            self.metrics.model.info({"model": reader.resolved.name, "engine": reader.engine})
             return
 
 

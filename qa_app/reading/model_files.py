@@ -171,14 +171,15 @@ def _check_sums(folder: Path) -> None:
             expected[name.strip(" *")] = digest
     for name, digest in expected.items():
         path = folder / name
-        if not path.is_file() or _sha256(path) != digest:
+        if not path.is_file() or sha256_of(path) != digest:
             raise ModelError(
                 f"{path} is not the file that shipped (checksum mismatch); install the application again, "
                 "or remove this copy of the model and fetch it again"
             )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import AutoModelForQuestionAnswering, QuestionAnsweringPipeline
+from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
 from qa_app.errors import InvalidRequestError, ModelError
+from qa_app.reading.engines import Engine
 from qa_app.reading.reader import PassageReader
+from qa_app.reading.windows import Window
 
 #: Code points of a context, some seventy pages; their windows are all made before the first is read, which takes
 #: 200 to 900 MB by language and tokenizer.
@@ -55,6 +59,7 @@ class PairReader:
         model.qa_outputs = inferencer.model.prediction_heads[0].feed_forward.feed_forward[0]
         if any(parameter.is_meta for parameter in model.parameters()):
             raise ModelError(f"the reader {reader.resolved.name} cannot read pairs; choose one of another architecture")
+        setattr(model, "forward", partial(_forward, inferencer.engine))  # noqa: B010 - mypy knows it as a method
         logging.getLogger("transformers.pipelines").setLevel(logging.ERROR)  # which device it uses, each time
         device = inferencer.devices[0]
         self._pipeline = QuestionAnsweringPipeline(
@@ -141,6 +146,19 @@ class PairReader:
         """Where the tokens of ``text`` stand in it."""
         tokens = self._pipeline.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(tokens["offset_mapping"])
+
+
+def _forward(
+    engine: Engine, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+) -> QuestionAnsweringModelOutput:
+    """A model's forward pass as transformers has it, by ``engine``; the scores of padding are zero."""
+    segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+    lengths = attention_mask.sum(dim=1).tolist()
+    given = zip(input_ids.cpu().numpy(), segments.cpu().numpy(), lengths)
+    scores = torch.zeros((*input_ids.shape, 2))
+    for row, found in enumerate(engine.logits([Window(ids[:n], kinds[:n]) for ids, kinds, n in given])):
+        scores[row, : len(found)] = torch.from_numpy(found)
+    return QuestionAnsweringModelOutput(start_logits=scores[:, :, 0], end_logits=scores[:, :, 1])
 
 
 def _is_answer(given: Any, context: str, impossible: bool) -> bool:

@@ -7,15 +7,19 @@ import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from haystack.nodes import FARMReader
 from haystack.schema import Answer, Document, MultiLabel, Span
 
 from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsError
+from qa_app.reading.choice import choose
 from qa_app.reading.deadline import check
+from qa_app.reading.inferencer import PassageInferencer
 from qa_app.reading.parts import check_parts
 from qa_app.reading.resolution import resolve
+from qa_app.settings import ENGINES, load
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +45,15 @@ class PassageReader(FARMReader):
     give one question the answers of another. Reading stops at the deadline of :mod:`qa_app.reading.deadline`, between
     two forward passes of ``batch_size`` windows, with DeadlineError.
 
+    Confidence counts no padding, so that it does not depend on ``max_seq_len`` or on what is read beside. ``engine``
+    runs the forward pass, as :func:`qa_app.reading.choice.choose` says; what it is made of is kept in the folder
+    ``engine_cache``, which is that of the settings in force where none is given.
+
     ``notice`` says why another model than the wanted one is in use, or is None; ``limit`` is the number of tokens that
-    the model takes at once. Raises ModelError, and SettingsError
-    for windows that the model cannot take.
+    the model takes at once. Raises ModelError, and SettingsError for windows that the model cannot take.
     """
+
+    inferencer: PassageInferencer
 
     def __init__(
         self,
@@ -57,9 +66,10 @@ class PassageReader(FARMReader):
         doc_stride: int = 128,
         batch_size: int = 50,
         use_gpu: bool = True,
+        engine_cache: str | None = None,
     ) -> None:
-        if engine not in ("auto", "torch"):
-            raise SettingsError(f"reader.engine = {engine!r} is not one of: auto, torch")
+        if engine not in ENGINES:
+            raise SettingsError(f"reader.engine = {engine!r} is not one of: {', '.join(ENGINES)}")
         if not 0 < doc_stride <= max_seq_len - _QUESTION_TOKENS - _SPECIAL_TOKENS:
             raise SettingsError(f"doc_stride = {doc_stride} leaves no room beside a question in {max_seq_len} tokens")
         self.resolved = resolve(model)
@@ -82,6 +92,9 @@ class PassageReader(FARMReader):
                     progress_bar=False,
                     local_files_only=True,
                 )
+                cached = Path(engine_cache) if engine_cache else load().engine_cache_path
+                chosen = choose(engine, self.resolved.folder, self.inferencer, cached)
+                self.inferencer = PassageInferencer(self.inferencer, chosen)
         except QaAppError:
             raise
         except MemoryError as error:
@@ -95,6 +108,11 @@ class PassageReader(FARMReader):
         self.limit = limit
         # The language model itself, so that whatever shares it, such as PairReader, stops as well.
         self.inferencer.model.language_model.model.register_forward_pre_hook(_check_deadline)
+
+    @property
+    def engine(self) -> str:
+        """The engine in use, by its name."""
+        return self.inferencer.engine.name
 
     def predict(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, Any]:
         """FARMReader's answers to one question, best first. Raises InvalidRequestError."""

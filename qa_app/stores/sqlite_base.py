@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,19 @@ class SQLiteBase(PassageStore):
 def batches(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(values), _PARAMETERS):
         yield values[start : start + _PARAMETERS]
+
+
+def write_rows(connection: sqlite3.Connection, insert: str, rows: Sequence[Sequence[Any]], otherwise: str = "") -> None:
+    """Runs ``insert``, which ends before VALUES, with many rows a statement; ``otherwise`` is what to do on conflict.
+
+    FTS5 writes its words out after every statement, and another thread may take Python's lock from this one as often;
+    a row a statement makes it twice the work.
+    """
+    columns = len(rows[0]) if rows else 1
+    many = _PARAMETERS // columns
+    for start in range(0, len(rows), many):
+        some = rows[start : start + many]
+        row = f"({', '.join('?' * columns)})"
+        connection.execute(
+            f"{insert} VALUES {', '.join([row] * len(some))} {otherwise}", list(chain.from_iterable(some))
+        )

@@ -5,32 +5,32 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from haystack.schema import Document
 
 from qa_app.stores import sqlite_schema as schema
 from qa_app.stores.passage_store import check_text
-from qa_app.stores.sqlite_base import SQLiteBase
+from qa_app.stores.sqlite_base import SQLiteBase, batches, write_rows
 
 
 class SQLiteFiles(SQLiteBase):
     """The methods of :class:`PassageStore` on files; each write is one transaction."""
 
     def write_files(self, files: Sequence[tuple[Document, Sequence[Document]]], index: str | None = None) -> list[str]:
-        prepared = []
-        for file, passages in files:
+        records, passages = {}, {}
+        for file, given in files:
             check_text(file.content, f"file {file.id}")
-            documents, _ = self._checked_documents(passages, "overwrite")
-            record = json.dumps({**file.meta, "passages": len(documents)}, ensure_ascii=False)
-            prepared.append((file.id, record, file.content, documents))
+            passages[file.id], _ = self._checked_documents(given, "overwrite")
+            record = json.dumps({**file.meta, "passages": len(passages[file.id])}, ensure_ascii=False)
+            records[file.id] = (file.id, record, file.content)
         with self._writing() as connection:
             n = schema.create_index(connection, index or self.index)
-            for id, meta, text, documents in prepared:
-                connection.execute(f"DELETE FROM documents_{n} WHERE file_id = ?", (id,))
-                connection.execute(
-                    f"INSERT OR REPLACE INTO files_{n} (id, meta, text) VALUES (?, ?, ?)", (id, meta, text)
-                )
-                upsert(connection, n, documents)
+            for some in batches(list(records)):
+                places = ", ".join("?" * len(some))
+                connection.execute(f"DELETE FROM documents_{n} WHERE file_id IN ({places})", some)
+            write_rows(connection, f"INSERT OR REPLACE INTO files_{n} (id, meta, text)", list(records.values()))
+            upsert(connection, n, chain.from_iterable(passages.values()))
         return []
 
     def delete_files(self, ids: Sequence[str], index: str | None = None) -> int:
@@ -85,11 +85,10 @@ class SQLiteFiles(SQLiteBase):
 
 
 def upsert(connection: sqlite3.Connection, n: int, documents: Iterable[Document]) -> None:
-    connection.executemany(
-        f"INSERT INTO documents_{n} (id, file_id, content, meta, id_hash_keys) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET file_id = excluded.file_id, content = excluded.content,"
-        " meta = excluded.meta, id_hash_keys = excluded.id_hash_keys",
-        (
+    write_rows(
+        connection,
+        f"INSERT INTO documents_{n} (id, file_id, content, meta, id_hash_keys)",
+        [
             (
                 document.id,
                 document.meta.get("file_id"),
@@ -98,5 +97,7 @@ def upsert(connection: sqlite3.Connection, n: int, documents: Iterable[Document]
                 json.dumps(document.id_hash_keys),
             )
             for document in documents
-        ),
+        ],
+        "ON CONFLICT (id) DO UPDATE SET file_id = excluded.file_id, content = excluded.content,"
+        " meta = excluded.meta, id_hash_keys = excluded.id_hash_keys",
     )

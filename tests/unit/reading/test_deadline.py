@@ -25,7 +25,7 @@ BATCH = 2
 @pytest.fixture(scope="module")
 def reader() -> PassageReader:
     """The bundled reader, two windows a forward pass."""
-    return PassageReader("bundled", max_seq_len=128, doc_stride=60, batch_size=BATCH)
+    return PassageReader("bundled", engine="torch", max_seq_len=128, doc_stride=60, batch_size=BATCH)
 
 
 @contextmanager

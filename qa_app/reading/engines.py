@@ -1,0 +1,57 @@
+"""What runs the reader's forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from haystack.modeling.model.adaptive_model import AdaptiveModel
+from numpy.typing import NDArray
+
+from qa_app.reading.windows import Window
+
+
+class Engine(Protocol):
+    """A model's forward pass. Stops at the deadline of :mod:`qa_app.reading.deadline`. One caller at a time."""
+
+    name: str
+
+    def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+        """Scores of every token as the start and the end of the answer, (length, 2) for each window, in order."""
+        ...
+
+
+class TorchEngine:
+    """PyTorch, on the device where the model is: the reference for the others, and what a GPU is used with."""
+
+    name = "torch"
+
+    def __init__(self, model: AdaptiveModel, device: torch.device, batch_size: int) -> None:
+        self._model = model
+        self._device = device
+        self._batch_size = batch_size
+
+    def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+        """As :class:`Engine` says; windows of like length go together, padded to the longest of their batch."""
+        found: dict[int, NDArray[np.float32]] = {}
+        order = sorted(range(len(windows)), key=lambda number: len(windows[number]))
+        for start in range(0, len(order), self._batch_size):
+            numbers = order[start : start + self._batch_size]
+            batch = [windows[number] for number in numbers]
+            shape = (len(batch), len(batch[-1]))
+            ids, segments, mask = (torch.zeros(shape, dtype=torch.long) for _ in range(3))
+            for row, window in enumerate(batch):
+                ids[row, : len(window)] = torch.from_numpy(window.ids)
+                segments[row, : len(window)] = torch.from_numpy(window.segments)
+                mask[row, : len(window)] = 1
+            with torch.inference_mode():
+                scores = self._model.forward(
+                    input_ids=ids.to(self._device),
+                    segment_ids=segments.to(self._device),
+                    padding_mask=mask.to(self._device),
+                )[0]
+            rows = scores.float().cpu().numpy()
+            found.update((number, rows[row, : len(windows[number])]) for row, number in enumerate(numbers))
+        return [found[number] for number in range(len(windows))]

@@ -1,0 +1,189 @@
+"""The forward pass by OpenVINO, which uses what the processor has for bf16 and int8.
+
+Imported only where ``openvino`` is installed. An empty entry in ``sys.modules`` keeps its usage reports, which it sends
+to their maker at every import unless told otherwise, out of this process: nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qa_app.reading.deadline import check
+from qa_app.reading.windows import Window
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402 - only now that it cannot report
+from openvino import opset13 as ops  # noqa: E402
+from openvino.frontend import FrontEndManager  # noqa: E402
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: E402
+
+#: Windows are padded to the next multiple. Every length has kernels of its own, which cost milliseconds to make and
+#: megabytes to keep; of all lengths up to 256 that would be 500 MB.
+_STEP = 8
+#: Shapes whose kernels are kept for each operation.
+_SHAPES = 64
+#: Outputs of a linear layer that is made int8; the head with its two costs nothing, and every answer depends on it.
+_LEAST = 16
+_STREAMS = 8
+#: Windows in a batch at most; more of them leave a core's cache.
+_BATCH = 8
+
+
+def version() -> str:
+    """OpenVINO's version, on which converted models depend."""
+    return str(ov.get_version())
+
+
+class OpenVinoEngine:
+    """A converted model, compiled for this processor.
+
+    ``precision`` is that of what passes between the layers, "f32" or "bf16". Where weights are int8 the layers' inputs
+    are made int8 as they come, group by group, so that no calibration with texts is needed. Raises RuntimeError where
+    the processor cannot multiply in ``precision``, or OpenVINO not run the model.
+    """
+
+    def __init__(self, name: str, model: ov.Model, precision: str, pad: int) -> None:
+        core = ov.Core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise RuntimeError("the processor has no bf16")
+        threads = torch.get_num_threads()
+        self._streams = min(threads, _STREAMS)
+        compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": precision,
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": self._streams,
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": _group(model),
+                "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES,
+            },
+        )
+        self.name = name
+        self._pad = pad
+        self._queue = ov.AsyncInferQueue(compiled, self._streams)
+        self._queue.set_callback(_keep)
+
+    def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+        """As :class:`qa_app.reading.engines.Engine` says."""
+        found: list[Any] = [None] * len(windows)
+        try:
+            for numbers in _batches([len(window) for window in windows], self._streams):
+                check()
+                shape = (len(numbers), -(-len(windows[numbers[0]]) // _STEP) * _STEP)
+                ids = np.full(shape, self._pad, np.int64)
+                segments, mask = np.zeros((2, *shape), np.int64)
+                for row, number in enumerate(numbers):
+                    window = windows[number]
+                    ids[row, : len(window)] = window.ids
+                    segments[row, : len(window)] = window.segments
+                    mask[row, : len(window)] = 1
+                places = [(int(number), len(windows[number])) for number in numbers]
+                self._queue.start_async([ids, segments, mask], (found, places))
+        finally:
+            self._queue.wait_all()
+        return found
+
+
+def _batches(lengths: Sequence[int], streams: int) -> list[NDArray[np.intp]]:
+    """Numbers of windows that go together, of like length and the longest first.
+
+    Two or more batches for each stream, as equal as can be: with one the streams would not end together.
+    """
+    if not lengths:
+        return []
+    order = np.argsort(lengths, kind="stable")[::-1]
+    count = max(2 * streams, -(-len(order) // _BATCH))
+    return np.array_split(order, min(count, len(order)))
+
+
+def _keep(request: ov.InferRequest, given: tuple[list[Any], list[tuple[int, int]]]) -> None:
+    found, places = given
+    scores = request.get_output_tensor(0).data
+    for row, (number, length) in enumerate(places):
+        found[number] = np.array(scores[row, :length], np.float32)
+
+
+def convert(model: torch.nn.Module) -> ov.Model:
+    """``model``, of transformers' question answering models, as one that takes ids, segments and mask."""
+    example = torch.ones((2, 16), dtype=torch.long)
+    inputs = (example, torch.zeros_like(example), torch.ones_like(example))
+    traced = _Scores(model.eval())
+    with torch.no_grad():
+        decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        converted = frontend.convert(frontend.load(decoder))
+    for name, given in zip(("ids", "segments", "mask"), converted.inputs, strict=True):
+        given.get_node().set_friendly_name(name)
+        given.get_node().set_partial_shape(ov.PartialShape([-1, -1]))
+        given.get_node().set_element_type(ov.Type.i64)
+    converted.validate_nodes_and_infer_types()
+    return converted
+
+
+class _Scores(torch.nn.Module):
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self._model = model
+        kinds = getattr(model.config, "type_vocab_size", 1)
+        self._has_segments = isinstance(kinds, int) and kinds > 1
+
+    def forward(self, ids: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        more = {"token_type_ids": segments} if self._has_segments else {}
+        if not self._has_segments:
+            ids = ids + 0 * segments  # an input that is not used would not be one
+        scores = self._model(input_ids=ids, attention_mask=mask, **more)
+        return torch.stack([scores.start_logits, scores.end_logits], dim=-1)
+
+
+def quantize(model: ov.Model) -> int:
+    """Makes the weights of the linear layers int8, with a scale for each of their outputs; gives how many."""
+    linear = [
+        node
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "MatMul"
+        and (weights := node.input_value(1).get_node()).get_type_name() == "Constant"
+        and len(weights.shape) == 2
+        and min(weights.shape) >= _LEAST
+    ]
+    for node in linear:
+        weights = node.input_value(1).get_node().data.astype(np.float32)
+        if not node.get_attributes()["transpose_b"]:
+            weights = np.ascontiguousarray(weights.T)
+        scales = np.maximum(np.abs(weights).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
+        rounded = np.clip(np.rint(weights / scales), -127, 127).astype(np.int8)
+        # The form in which the processor's plugin knows compressed weights.
+        small = ops.multiply(ops.convert(ops.constant(rounded), "f32"), ops.constant(scales))
+        multiplied = ops.matmul(node.input_value(0), small, False, True)
+        multiplied.set_friendly_name(node.get_friendly_name())
+        for target in node.output(0).get_target_inputs():
+            target.replace_source_output(multiplied.output(0))
+    return len(linear)
+
+
+def _group(model: ov.Model) -> int:
+    """The largest group that divides the inputs of all linear layers: the larger, the faster; 0 leaves them float."""
+    sizes = [
+        node.input(1).get_shape()[1]
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "MatMul" and node.input_value(1).get_node().get_type_name() == "Multiply"
+    ]
+    return int(np.gcd.reduce(sizes)) if sizes else 0
+
+
+def read(path: Path) -> ov.Model:
+    """A model that was saved."""
+    return ov.Core().read_model(path)
+
+
+def save(model: ov.Model, path: Path) -> None:
+    """Writes ``path`` and, beside it, the weights."""
+    ov.save_model(model, path, compress_to_fp16=False)
