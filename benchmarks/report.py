@@ -12,13 +12,22 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
+class Plot:
+    """Bars: what they measure, and each one's name and length, from the top down."""
+
+    measure: str
+    bars: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
 class Table:
-    """One table: what it shows, its rows with the same keys in the same order, and what to know about it."""
+    """One table: what it shows, its rows with the same keys in the same order, what to know about it, and its plot."""
 
     name: str
     title: str
     rows: Sequence[Mapping[str, Cell]]
     notes: Sequence[str] = ()
+    plot: Plot | None = None
 
     def markdown(self) -> str:
         """A heading, the table and a list of the notes."""
@@ -31,6 +40,7 @@ class Table:
             *(f"| {' | '.join(_shown(row[column]) for column in columns)} |" for row in self.rows),
             "",
             *(f"- {note}" for note in self.notes),
+            *([f"\n![{self.title}: {self.plot.measure}]({self.name}.svg)"] if self.plot else []),
         ]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -42,8 +52,11 @@ def markdown(machine: Mapping[str, str], tables: Sequence[Table]) -> str:
 
 
 def write(folder: Path, machine: Mapping[str, str], tables: Sequence[Table]) -> None:
-    """``latest.md`` and ``latest.json`` in ``folder``."""
+    """``latest.md``, ``latest.json`` and the tables' plots in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        if table.plot:
+            _draw(table.title, table.plot, folder / f"{table.name}.svg")
     (folder / "latest.md").write_text(markdown(machine, tables), encoding="utf-8")
     content: dict[str, Any] = {
         "machine": dict(machine),
@@ -53,6 +66,23 @@ def write(folder: Path, machine: Mapping[str, str], tables: Sequence[Table]) -> 
         },
     }
     (folder / "latest.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _draw(title: str, plot: Plot, path: Path) -> None:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = path.name  # the same figures are the same file
+    figure = Figure(figsize=(8, 0.6 + 0.36 * len(plot.bars)), layout="constrained")
+    axes = figure.subplots()
+    names, lengths = zip(*reversed(plot.bars))
+    bars = axes.barh(names, lengths, color="#2f6f8f")
+    axes.bar_label(bars, [_shown(float(length)) for length in lengths], padding=3)
+    axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(plot.measure)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def _shown(value: Cell) -> str:

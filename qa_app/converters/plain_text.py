@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 from qa_app.converters.decoding import decode
 from qa_app.converters.extraction import Extraction, Heading, heading_title
@@ -12,12 +13,14 @@ from qa_app.converters.registry import TEXT
 _UNDERLINED = re.compile(r"(?:\A|\n[ \t]*\n|\f)([^\n\f]{1,120})\n(={3,}|-{3,})[ \t]*(?=\n|\Z)")
 
 # A line of its own that ends like no sentence, over a line of running text. Without an empty line between, it must be
-# so short that it is not the first line of a wrapped paragraph.
-_LONE = re.compile(
-    r"(?:\A|\n[ \t]*\n|\f)[ \t]*"
-    r"([^\W_a-z](?:[^\n\f]{0,79}(?<![.,;:!?])(?=\n[ \t]*\n)|[^\n\f]{0,44}(?<![.,;:!?])(?=\n)))"
+# so short that it is not the first line of a wrapped paragraph. The text's first line is looked at apart, because what
+# can stand anywhere is tried everywhere, and what begins with one of two characters only there.
+_LINE = (
+    r"[ \t]*([^\W_a-z](?:[^\n\f]{0,79}(?<![.,;:!?])(?=\n[ \t]*\n)|[^\n\f]{0,44}(?<![.,;:!?])(?=\n)))"
     r"\n\s*(?=[^\n\f]{60})"
 )
+_FIRST_LONE = re.compile(_LINE)
+_LONE = re.compile(rf"[\n\f](?:(?<=\f)|(?<=\n)[ \t]*\n){_LINE}")
 
 
 def extract(data: bytes) -> Extraction:
@@ -42,7 +45,7 @@ def _page_starts(text: str) -> tuple[int, ...]:
 
 def _headings(text: str) -> list[Heading]:
     found = []
-    for match in _UNDERLINED.finditer(text):
+    for match in _UNDERLINED.finditer(text) if "===" in text or "---" in text else ():
         line, rule = match.group(1), match.group(2)
         title = line.strip()
         # A rule much longer or shorter than the line above separates; it does not underline.
@@ -50,7 +53,8 @@ def _headings(text: str) -> list[Heading]:
             start = match.start(1) + len(line) - len(line.lstrip())
             found.append(Heading(start, 1 if rule[0] == "=" else 2, heading_title(title)))
     known = {heading.start for heading in found}
-    for match in _LONE.finditer(text):
+    first = _FIRST_LONE.match(text)
+    for match in chain([first] if first else [], _LONE.finditer(text, first.end() if first else 0)):
         if match.start(1) not in known and len(match.group(1).split()) <= 12:
             found.append(Heading(match.start(1), 1 if match.start(1) == 0 else 2, heading_title(match.group(1))))
     return sorted(found, key=lambda heading: heading.start)

@@ -58,8 +58,8 @@ _KINDS = {
 }
 
 
-#: Times that a conversion is compiled before it is given up: once, on a machine with too much to do, a batch of the first
-#: reading came out wrong, and never again.
+#: Times that a conversion is compiled before it is given up: on a machine with too much to do a batch of the first
+#: reading came out wrong once, and never again.
 _ATTEMPTS = 2
 
 Span = tuple[int, int]

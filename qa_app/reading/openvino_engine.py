@@ -42,6 +42,11 @@ def version() -> str:
     return str(ov.get_version())
 
 
+def has_bf16() -> bool:
+    """Whether the processor multiplies in bf16."""
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVinoEngine:
     """A converted model, compiled for this processor.
 
@@ -52,7 +57,7 @@ class OpenVinoEngine:
 
     def __init__(self, name: str, model: ov.Model, precision: str, pad: int) -> None:
         core = ov.Core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and not has_bf16():
             raise RuntimeError("the processor has no bf16")
         threads = torch.get_num_threads()
         self._streams = min(threads, _STREAMS)

@@ -14,6 +14,7 @@ from qa_app.splitting.sentences import sentence_spans
 # A longer "word" is cut, so that a line of base64 makes passages of bounded size.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_UNSPACED}]{{1,3}}|[^\s{_UNSPACED}]{{1,40}}")
+_WITHOUT_SPACES = re.compile(f"[{_UNSPACED}]")
 #: A passage is never longer than this many characters a word, and one such "word" always fits.
 _CHARACTERS_A_WORD = 12
 _LONGEST_WORD = 40
@@ -120,7 +121,7 @@ def _limit(words: int) -> int:
 def _bounded(text: str, start: int, end: int, words: int) -> list[_Sentence]:
     """The sentence, cut at words where it alone is longer than a passage."""
     limit = _limit(words)
-    if end - start <= limit and (number := len(_WORD.findall(text, start, end))) <= words:
+    if end - start <= limit and (number := _count(text[start:end])) <= words:
         return [_Sentence(start, end, number)]
     spans = [match.span() for match in _WORD.finditer(text, start, end)]
     parts: list[_Sentence] = []
@@ -132,3 +133,11 @@ def _bounded(text: str, start: int, end: int, words: int) -> list[_Sentence]:
         count += 1
     parts.append(_Sentence(spans[begin][0], spans[-1][1], count))
     return parts
+
+
+def _count(sentence: str) -> int:
+    """How many words there are; where spaces part them all and none is cut, splitting is the fastest way to tell."""
+    words = sentence.split()
+    if max(map(len, words)) > _LONGEST_WORD or (not sentence.isascii() and _WITHOUT_SPACES.search(sentence)):
+        return len(_WORD.findall(sentence))
+    return len(words)

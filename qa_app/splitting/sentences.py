@@ -77,14 +77,19 @@ _ABBREVIATIONS = frozenset(
 _BEFORE_NUMBERS = frozenset(["no", "nos"])
 # A closing mark, quotes or brackets after it, white space, then something that can open a sentence; or a closing mark
 # of a script that puts no space behind it; or an empty line. A run of marks matches from its first mark only, because
-# trying it from each would cost the square of its length.
+# trying it from each would cost the square of its length. One set of all that can come first stands first, because the
+# text between is then passed over at a glance.
 _BOUNDARY = re.compile(
-    r"""(?P<mark>(?<![.!?…])[.!?…]+)["'”’»)\]]*(?P<space>\s+)(?=["'“‘«(\[]*[^\W_a-z])"""
-    r"""|[。！？｡।॥؟۔]+["'”’»」』)\]]*\s*"""
-    r"""|\n[^\S\n]*\n\s*"""
+    r"""[.!?…。！？｡।॥؟۔\n](?:"""
+    r"""(?<=[.!?…])(?<![.!?…][.!?…])[.!?…]*["'”’»)\]]*(?P<space>\s+)(?=["'“‘«(\[]*[^\W_a-z])"""
+    r"""|(?<=[。！？｡।॥؟۔])[。！？｡।॥؟۔]*["'”’»」』)\]]*\s*"""
+    r"""|(?<=\n)[^\S\n]*\n\s*"""
+    r""")"""
 )
 _EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘]*\Z")
+#: As many letters in a row are no abbreviation; most sentences' last words are told by that.
+_LETTERS = 1 + max(map(len, _ABBREVIATIONS | _BEFORE_NUMBERS))
 
 
 def sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -94,7 +99,7 @@ def sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
     """
     position = start
     for match in _BOUNDARY.finditer(text, start, end):
-        if match["mark"] == "." and _abbreviates(text, match) and not _EMPTY_LINE.search(match["space"]):
+        if text[match.start()] == "." and _abbreviates(text, match) and not _EMPTY_LINE.search(match["space"]):
             continue
         yield from _trimmed(text, position, match.end())
         position = match.end()
@@ -102,8 +107,11 @@ def sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
 
 
 def _abbreviates(text: str, boundary: re.Match[str]) -> bool:
-    """Whether the word before a full stop is an initial or an abbreviation."""
-    stop = boundary.start("mark")
+    """Whether the boundary is one full stop, and the word before it an initial or an abbreviation."""
+    stop = boundary.start()
+    letters = text[max(0, stop - _LETTERS) : stop]
+    if (len(letters) == _LETTERS and letters.isalpha()) or text[stop + 1] in ".!?…":
+        return False
     found = _LAST_WORD.search(text, max(0, stop - 12), stop)
     word = found[0] if found else ""
     if word.lower() in _BEFORE_NUMBERS:
@@ -111,10 +119,8 @@ def _abbreviates(text: str, boundary: re.Match[str]) -> bool:
     return (len(word) == 1 and word.isupper()) or word.lower() in _ABBREVIATIONS
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    if start < end:
-        yield start, end
+def _trimmed(text: str, start: int, end: int) -> tuple[tuple[int, int], ...]:
+    """The span without its outer white space, or nothing."""
+    span = text[start:end]
+    left = span.lstrip()
+    return ((end - len(left), start + len(span.rstrip())),) if left else ()

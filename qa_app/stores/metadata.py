@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from qa_app.errors import InvalidRequestError
@@ -23,10 +24,15 @@ MAX_LIST = 256
 MAX_TOTAL_BYTES = 256 * 1024
 #: Beyond it, a double no longer tells neighbouring integers apart, and the stores would differ.
 MAX_INTEGER = 2**53
-# One search of a pattern: every key of every passage comes by.
+#: Characters of a text that is surely within its limit, and the number of such values that surely are together: UTF-8
+#: takes up to four bytes a character, and JSON two for a quote.
+_SHORT = MAX_VALUE_BYTES // 4
+_FEW = MAX_TOTAL_BYTES // (2 * MAX_KEY_BYTES + MAX_VALUE_BYTES + 16)
 _UNFIT_KEY = re.compile(r'^\$|["\\\x00-\x1f\ud800-\udfff]')
 
 
+# Remembered, because the same few keys come with every passage; what is refused is not kept.
+@lru_cache(maxsize=1024)
 def check_key(key: object) -> str:
     """``key`` if it can name a metadata field; raises InvalidRequestError."""
     if not isinstance(key, str) or not key:
@@ -68,21 +74,30 @@ def checked(meta: Mapping[str, Any] | None) -> dict[str, Any]:
     meta = dict(meta or {})
     if len(meta) > MAX_KEYS:
         raise InvalidRequestError(f"metadata has {len(meta)} keys; at most {MAX_KEYS} are kept")
+    small = len(meta) <= _FEW
     for key, value in meta.items():
         check_key(key)
+        if isinstance(value, str) and len(value) <= _SHORT and value.isprintable():
+            continue  # nearly all there ever is
+        small = small and isinstance(value, (int, float))
         if isinstance(value, (str, int, float)):
             check_scalar(value, f"metadata {key!r}")
         elif isinstance(value, list) and len(value) > MAX_LIST:
             raise InvalidRequestError(f"metadata {key!r} has {len(value)} values; at most {MAX_LIST} are kept")
         elif value is not None and not isinstance(value, (list, dict)):
             raise InvalidRequestError(f"metadata {key!r} is a {type(value).__name__}; give text, a number or a list")
+    if not small:
+        _check_total(meta)
+    return meta
+
+
+def _check_total(meta: Mapping[str, Any]) -> None:
     try:
         size = len(json.dumps(meta, ensure_ascii=False, allow_nan=False).encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"metadata cannot be written as JSON: {error}") from error
     if size > MAX_TOTAL_BYTES:
         raise InvalidRequestError(f"metadata take {size} bytes; at most {MAX_TOTAL_BYTES} are kept")
-    return meta
 
 
 def filterable(value: object) -> list[Scalar]:

@@ -13,6 +13,9 @@ from qa_app.stores import sqlite_schema as schema
 from qa_app.stores.passage_store import check_text
 from qa_app.stores.sqlite_base import SQLiteBase, batches, write_rows
 
+#: What json.dumps would make anew for each of a passage's fields.
+as_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class SQLiteFiles(SQLiteBase):
     """The methods of :class:`PassageStore` on files; each write is one transaction."""
@@ -22,7 +25,7 @@ class SQLiteFiles(SQLiteBase):
         for file, given in files:
             check_text(file.content, f"file {file.id}")
             passages[file.id], _ = self._checked_documents(given, "overwrite")
-            record = json.dumps({**file.meta, "passages": len(passages[file.id])}, ensure_ascii=False)
+            record = as_json({**file.meta, "passages": len(passages[file.id])})
             records[file.id] = (file.id, record, file.content)
         with self._writing() as connection:
             n = schema.create_index(connection, index or self.index)
@@ -93,8 +96,8 @@ def upsert(connection: sqlite3.Connection, n: int, documents: Iterable[Document]
                 document.id,
                 document.meta.get("file_id"),
                 document.content,
-                json.dumps(document.meta, ensure_ascii=False),
-                json.dumps(document.id_hash_keys),
+                as_json(document.meta),
+                as_json(document.id_hash_keys),
             )
             for document in documents
         ],

@@ -376,7 +376,7 @@ class TestWindows:
 @pytest.fixture(scope="module")
 def reader() -> PassageReader:
     """The bundled reader, with windows half as wide as usual, which are read twice as fast."""
-    return PassageReader("bundled", max_seq_len=128, doc_stride=60)
+    return PassageReader("bundled", engine="openvino", max_seq_len=128, doc_stride=60)
 
 
 @pytest.mark.reader

@@ -21,6 +21,7 @@ from qa_app.errors import DeadlineError, ModelError, SettingsError
 from qa_app.reading import conversion
 from qa_app.reading.choice import CONVERTED
 from qa_app.reading.deadline import deadline
+from qa_app.reading.openvino_engine import has_bf16
 from qa_app.reading.pairs import PairReader
 from qa_app.reading.reader import PassageReader
 from qa_app.reading.resolution import BUNDLED_FOLDER
@@ -36,10 +37,7 @@ TOWER = Document(content="The tower was built by Anna Berg in 1904. It is made o
 
 def _available() -> list[str]:
     """The converted engines that this processor can run."""
-    from openvino import Core
-
-    bf16 = "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return [name for name in CONVERTED if bf16 or name != "openvino-bf16"]
+    return [name for name in CONVERTED if has_bf16() or name != "openvino-bf16"]
 
 
 @pytest.fixture(scope="module")

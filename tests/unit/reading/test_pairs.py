@@ -34,7 +34,7 @@ NOTHING = ["", " ", "\n\t", "\u00a0\u3000", "\u200d\u200d", "\u202e\ufeff", "\x0
 @pytest.fixture(scope="module")
 def reader() -> PassageReader:
     """The bundled reader."""
-    return PassageReader("bundled")
+    return PassageReader("bundled", engine="openvino")
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ class TestLikeTransformers:
     def test_the_reader_reads_on_as_before(self, reader: PassageReader, pairs: PairReader) -> None:
         """Pairs and passages in turn do not disturb each other, though they share the model and the tokenizer."""
         passage = [Document(content=TOWER * 20, id="t")]
-        fresh = PassageReader("bundled")
+        fresh = PassageReader("bundled", engine="openvino")
         for question in ("Who built the tower?", "What is it made of?"):
             pairs.predict([(question, TOWER * 20), *CARD])
             mine, expected = (one.predict(question, passage)["answers"] for one in (reader, fresh))
