@@ -82,7 +82,7 @@ def load(name: str, folder: Path, model: AdaptiveModel, processor: SquadProcesso
     """
     pad = processor.tokenizer.pad_token_id or 0
     questions = _Questions(processor)
-    with _place(name, folder, cached) as place:
+    with _place(name, _key(folder, processor), cached) as place:
         done = _kept(place)
         if done is None:
             spans = questions.spans(TorchEngine(model, torch.device("cpu"), 8))
@@ -115,9 +115,9 @@ def _unsuited(name: str, folder: Path, error: Exception) -> ModelError:
 
 
 @contextmanager
-def _place(name: str, folder: Path, cached: Path) -> Iterator[Path]:
+def _place(name: str, key: str, cached: Path) -> Iterator[Path]:
     """The conversion's folder, there or not yet, for this process alone until the end of the block."""
-    place = cached / f"{_key(folder)}-{name}"
+    place = cached / f"{key}-{name}"
     try:
         cached.mkdir(parents=True, exist_ok=True)
         lock = place.with_suffix(".lock").open("w", encoding="ascii")
@@ -132,8 +132,10 @@ def _place(name: str, folder: Path, cached: Path) -> Iterator[Path]:
         yield Path(own) / name
 
 
-def _key(folder: Path) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {version()}".encode())
+def _key(folder: Path, processor: SquadProcessor) -> str:
+    # What PyTorch marks, which is kept with the conversion, depends on how texts are cut into windows.
+    windows = f"{processor.max_seq_len} {processor.doc_stride} {processor.max_query_length}"
+    digest = hashlib.sha256(f"{_FORMAT} {version()} {windows}".encode())
     for path in sorted(folder.iterdir()):
         if path.suffix in (".safetensors", ".bin") or path.name in ("config.json", "model.safetensors.index.json"):
             digest.update(f"{path.name} {sha256_of(path)} ".encode())

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering, QuestionAnsweringPipeline
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
-from qa_app.errors import InvalidRequestError, ModelError
+from qa_app.errors import InvalidRequestError
 from qa_app.reading.engines import Engine
 from qa_app.reading.reader import PassageReader
 from qa_app.reading.windows import Window
@@ -43,28 +43,24 @@ class PairAnswer:
 
 
 class PairReader:
-    """What the question-answering pipeline of transformers does, with the weights of a reader that is loaded.
+    """What the question-answering pipeline of transformers does, with the engine of a reader that is loaded.
 
     Its windows and scores are those of transformers, not FARMReader's. Reading stops at the deadline of
-    :mod:`qa_app.reading.deadline`. Not to be used by two threads at once, nor beside the reader, as they share a
-    tokenizer that takes one caller at a time. Raises ModelError for a model that transformers cannot read with.
+    :mod:`qa_app.reading.deadline`. Not to be used by two threads at once, nor beside the reader, as they share an
+    engine and a tokenizer that take one caller at a time.
     """
 
     def __init__(self, reader: PassageReader) -> None:
         inferencer = reader.inferencer
-        language_model = inferencer.model.language_model.model
-        with torch.device("meta"):  # no memory for weights that are replaced
-            model = AutoModelForQuestionAnswering.from_config(language_model.config)
-        setattr(model, model.base_model_prefix, language_model)
-        model.qa_outputs = inferencer.model.prediction_heads[0].feed_forward.feed_forward[0]
-        if any(parameter.is_meta for parameter in model.parameters()):
-            raise ModelError(f"the reader {reader.resolved.name} cannot read pairs; choose one of another architecture")
+        device = inferencer.devices[0]
+        with torch.device("meta"):  # no memory for weights that are never used
+            model = AutoModelForQuestionAnswering.from_config(inferencer.model.language_model.model.config)
         setattr(model, "forward", partial(_forward, inferencer.engine))  # noqa: B010 - mypy knows it as a method
         logging.getLogger("transformers.pipelines").setLevel(logging.ERROR)  # which device it uses, each time
-        device = inferencer.devices[0]
         self._pipeline = QuestionAnsweringPipeline(
-            model=model.eval(), tokenizer=inferencer.processor.tokenizer, device=device
+            model=model.eval(), tokenizer=inferencer.processor.tokenizer, device=-1
         )
+        self._pipeline.device = torch.device("cpu")  # of what is given to the engine, not of the model without weights
         self._reader = reader
         self._batch = _BATCH.get(device.type, _BATCH_ELSEWHERE)
         self._window = min(_WINDOW, reader.limit)

@@ -16,6 +16,7 @@ from haystack.schema import Answer, Document, MultiLabel, Span
 from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsError
 from qa_app.reading.choice import choose
 from qa_app.reading.deadline import check
+from qa_app.reading.engines import TorchEngine
 from qa_app.reading.inferencer import PassageInferencer
 from qa_app.reading.parts import check_parts
 from qa_app.reading.resolution import resolve
@@ -47,7 +48,8 @@ class PassageReader(FARMReader):
 
     Confidence counts no padding, so that it does not depend on ``max_seq_len`` or on what is read beside. ``engine``
     runs the forward pass, as :func:`qa_app.reading.choice.choose` says; what it is made of is kept in the folder
-    ``engine_cache``, which is that of the settings in force where none is given.
+    ``engine_cache``, which is that of the settings in force where none is given. What FARMReader does with PyTorch's
+    weights (training, saving, its own evaluation) needs ``engine="torch"``: other engines let go of them.
 
     ``notice`` says why another model than the wanted one is in use, or is None; ``limit`` is the number of tokens that
     the model takes at once. Raises ModelError, and SettingsError for windows that the model cannot take.
@@ -95,6 +97,8 @@ class PassageReader(FARMReader):
                 cached = Path(engine_cache) if engine_cache else load().engine_cache_path
                 chosen = choose(engine, self.resolved.folder, self.inferencer, cached)
                 self.inferencer = PassageInferencer(self.inferencer, chosen)
+                if not isinstance(chosen, TorchEngine):
+                    self.inferencer.model.language_model.model.to("meta")  # its weights are not needed any more
         except QaAppError:
             raise
         except MemoryError as error:

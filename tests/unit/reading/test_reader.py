@@ -343,6 +343,6 @@ class TestNode:
 
     def test_its_parameters_are_recorded(self, tmp_path: Path) -> None:
         """What it was made with can be written to a pipeline file."""
-        reader = PassageReader("bundled", engine="openvino", top_k=2, max_seq_len=200, doc_stride=100)
+        reader = PassageReader("bundled", top_k=2, max_seq_len=200, doc_stride=100)
         assert reader.get_params() == {"model": "bundled", "top_k": 2, "max_seq_len": 200, "doc_stride": 100}
         assert reader.type == "PassageReader"
