@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ingestion|search|reader|load]``."""
+"""``python -m benchmarks [ingestion|search|reader|answers|load]``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from benchmarks import ingestion, load, machine, reader, report, search
+from benchmarks import answers, ingestion, load, machine, reader, report, search
 from benchmarks.server import server, version
 
 RESULTS = Path(__file__).resolve().parent / "results"
-_PASSAGES = {"ingestion": 20_000, "search": 200_000}
-_QUESTIONS = {"search": 300, "reader": 25, "load": 10_000}
+_PASSAGES = {"ingestion": 20_000, "search": 200_000, "answers": 3}
+_QUESTIONS = {"search": 300, "reader": 100, "answers": 2000, "load": 10_000}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.passages or _PASSAGES["search"], options.questions or _QUESTIONS["search"], url
         ),
         "reader": lambda url: reader.measure(options.questions or _QUESTIONS["reader"]),
+        "answers": lambda url: answers.measure(
+            options.questions or _QUESTIONS["answers"], options.passages or _PASSAGES["answers"], options.data
+        ),
         "load": lambda url: load.measure(options.questions or _QUESTIONS["load"], options.seconds),
     }
     wanted = [options.part] if options.part else list(parts)
@@ -45,9 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures how fast the application is.")
-    parser.add_argument("part", nargs="?", choices=("ingestion", "search", "reader", "load"), help="measure only this")
-    parser.add_argument("--passages", type=int, help="how many (default: ingestion 20000, search 200000)")
-    parser.add_argument("--questions", type=int, help="how many (default: search 300, reader 25, load 10000)")
+    parser.add_argument(
+        "part", nargs="?", choices=("ingestion", "search", "reader", "answers", "load"), help="only this"
+    )
+    parser.add_argument("--passages", type=int, help="how many (default: ingestion 20000, search 200000, answers 3)")
+    parser.add_argument(
+        "--questions", type=int, help="how many (default: search 300, reader 100, answers 2000, load 10000)"
+    )
+    parser.add_argument(
+        "--data", type=Path, nargs="+", default=[], help="SQuAD files for answers (default: the samples)"
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long each step of load takes (default: 60)")
     parser.add_argument(
         "--no-elasticsearch", dest="elasticsearch", action="store_false", help="leave out all that needs a server"

@@ -311,6 +311,8 @@ def test_values_of_a_metadata_field_are_counted(rivers: PassageStore) -> None:
         {"k" * 300: 1},
         {"k": "v" * 5000},
         {f"k{i}": i for i in range(200)},
+        {f"k{i}": "€" * 1000 for i in range(100)},
+        {"deep": {"k": float("nan")}},
         {"k": float("nan")},
         {"k": float("inf")},
         {"k": 2**60},

@@ -62,6 +62,42 @@ def test_writing_the_same_again_changes_nothing(store: PassageStore) -> None:
     assert len(store.query("alpha")) == 1
 
 
+def test_the_last_of_a_file_given_twice_stands(store: PassageStore) -> None:
+    """One write with two states of a file leaves the passages of the second, and none of the first."""
+    store.write_files([file_of("f", "Alpha.", "Beta."), file_of("g", "Beta."), file_of("f", "Gamma.", version="2")])
+    store.finish_writing()
+    assert contents(store, "f") == ["Gamma."]
+    assert store.get_file("f").meta["version"] == "2"
+    assert store.get_document_count() == 2
+
+
+def test_a_passage_can_change_its_file(store: PassageStore) -> None:
+    """A passage that one file loses and another gains in the same write, with the same id, is there once."""
+    (_, (moving,)), (other, _) = file_of("f", "Alpha."), file_of("g", "Alpha.")
+    store.write_files([file_of("f", "Alpha.")])
+    moved = Document(id=moving.id, content=moving.content, meta={**moving.meta, "file_id": "g"})
+    for files in ([(other, [moved]), file_of("f", "Beta.")], [file_of("f", "Beta."), (other, [moved])]):
+        store.write_files(files)
+        store.finish_writing()
+        assert (contents(store, "f"), contents(store, "g")) == (["Beta."], ["Alpha."])
+
+
+def test_a_write_of_many_is_whole(store: PassageStore) -> None:
+    """More files and passages than one statement or request takes arrive with their own words and metadata."""
+    files = [file_of(f"{n:04}", *(f"Passage {n} {i}." for i in range(5)), number=n) for n in range(450)]
+    store.write_files(files)
+    store.finish_writing()
+    assert store.get_document_count() == 2250
+    assert len(list(store.get_all_files())) == 450
+    for n in (0, 179, 299, 449):
+        assert contents(store, f"{n:04}") == [f"Passage {n} {i}." for i in range(5)]
+        assert store.get_document_count(filters={"number": n}) == 5
+    store.write_files([file_of(f"{n:04}", "Another.") for n in range(450)])
+    store.finish_writing()
+    assert store.get_document_count() == 450
+    assert store.query("passage") == []
+
+
 def test_a_file_without_passages(store: PassageStore) -> None:
     """A file may lose all its passages and is still listed."""
     store.write_files([file_of("f", "Alpha.")])

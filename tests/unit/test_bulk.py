@@ -95,9 +95,9 @@ def test_patience_with_a_busy_server_ends(fake: FakeElasticsearch) -> None:
 
 
 def test_requests_are_bounded(fake: FakeElasticsearch) -> None:
-    """No request has more than two thousand operations or much more than five megabytes, and every document arrives."""
-    send(connect(fake.url), "x", operations(4500))
-    assert [len(ids) for ids in fake.bulks] == [2000, 2000, 500]
+    """No request has more than 4,000 operations or much more than five megabytes, and every document arrives."""
+    send(connect(fake.url), "x", operations(9000))
+    assert [len(ids) for ids in fake.bulks] == [4000, 4000, 1000]
     fake.sizes.clear()
     send(connect(fake.url), "x", operations(30, size=500_000))
     assert len(fake.sizes) == 4

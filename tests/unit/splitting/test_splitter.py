@@ -107,6 +107,32 @@ def test_a_document_without_file_id_is_its_own_file() -> None:
     assert passage.meta["file_id"] == "d7"
 
 
+def test_passages_are_as_haystack_would_make_them() -> None:
+    """A passage is equal, field by field, to one from Haystack's constructor, and shares nothing that is changed."""
+    first, second = PassageSplitter(words=30, overlap=5).process([file(BODY)])[:2]
+    made = Document(content=first.content, content_type="text", id=first.id, meta=dict(first.meta))
+    assert (first, first.to_dict(), vars(first)) == (made, made.to_dict(), vars(made))
+    first.meta["own"] = True
+    first.id_hash_keys.append("meta")
+    first.score = 0.5
+    assert "own" not in second.meta
+    assert second.id_hash_keys == ["content"]
+    assert second.score is None
+
+
+def test_a_pipeline_runs_it_as_it_runs_alone() -> None:
+    """In a pipeline, its parameters for debugging included, it gives the same, and the caller's documents stay."""
+    pipeline = Pipeline()
+    pipeline.add_node(PassageSplitter(words=30, overlap=5), name="Splitter", inputs=["File"])
+    given_ = file(BODY, headings=[[0, 1, "Sentence"]])
+    before = given_.to_dict()
+    output = pipeline.run(documents=[given_], params={"Splitter": {"debug": True}})
+    assert output["documents"] == PassageSplitter(words=30, overlap=5).process(given_)
+    assert output["files"] == [given_]
+    assert output["_debug"]["Splitter"]["output"]["documents"] == output["documents"]
+    assert given_.to_dict() == before
+
+
 def test_it_is_a_haystack_preprocessor() -> None:
     """Documents and their dictionaries, one or many, alone or nested, as `process`, `run`, `run_batch` and `split`."""
     node = PassageSplitter(words=30, overlap=5)
