@@ -32,7 +32,8 @@ from qa_app.stores.passage_store import PassageStore
 CONVERSION = 1
 #: One batch is converted while another is written.
 _IN_FLIGHT = 2
-BATCH_FILES = 128
+#: Some two thousand passages of small files: what a write costs beside its passages is then little.
+BATCH_FILES = 256
 BATCH_BYTES = 4 * 2**20
 #: A person's metadata of a file; with the file's own and ours they stay within what stores keep.
 _META_KEYS = 64

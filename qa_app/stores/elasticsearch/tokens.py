@@ -24,6 +24,9 @@ def tokens_of(meta: Mapping[str, Any]) -> list[str]:
     """The tokens that filters see of a document's metadata."""
     tokens: dict[str, None] = {}
     for key, value in meta.items():
+        if isinstance(value, str):
+            tokens[f"{key}{_SEPARATOR}{TEXT}{_SEPARATOR}{value}"] = None  # nearly all there ever is
+            continue
         values = filterable(value)
         for scalar in values:
             if isinstance(scalar, str) or _is_double(scalar):
