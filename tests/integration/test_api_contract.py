@@ -258,7 +258,7 @@ def test_metrics_tell_what_happened(api: httpx.Client) -> None:
         "qa_app_retriever_seconds_count",
         "qa_app_reader_seconds_count",
         "qa_app_queue_waiting 0.0",
-        'qa_app_model_info{engine="auto",model="bundled"} 1.0',
+        'qa_app_model_info{engine="openvino",model="bundled"} 1.0',
         "qa_app_ready 1.0",
     ):
         assert line in text
