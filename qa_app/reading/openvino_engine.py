@@ -7,9 +7,9 @@ to their maker at every import unless told otherwise, out of this process: nothi
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -74,31 +74,53 @@ class OpenVinoEngine:
         )
         self.name = name
         self._pad = pad
-        self._queue = ov.AsyncInferQueue(compiled, self._streams)
-        self._queue.set_callback(_keep)
+        # As many as there are batches of a usual question, so that a stream never waits for Python.
+        self._requests = [compiled.create_infer_request() for _ in range(2 * self._streams)]
 
     def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
         """As :class:`qa_app.reading.engines.Engine` says."""
-        found: list[Any] = [None] * len(windows)
+        found: dict[int, NDArray[np.float32]] = {}
+        begun: deque[tuple[ov.InferRequest, list[int]]] = deque()
+        free = list(self._requests)
         try:
             for numbers in _batches([len(window) for window in windows], self._streams):
                 check()
-                shape = (len(numbers), -(-len(windows[numbers[0]]) // _STEP) * _STEP)
-                ids = np.full(shape, self._pad, np.int64)
-                segments, mask = np.zeros((2, *shape), np.int64)
-                for row, number in enumerate(numbers):
-                    window = windows[number]
-                    ids[row, : len(window)] = window.ids
-                    segments[row, : len(window)] = window.segments
-                    mask[row, : len(window)] = 1
-                places = [(int(number), len(windows[number])) for number in numbers]
-                self._queue.start_async([ids, segments, mask], (found, places))
+                if not free:
+                    free.append(self._finish(*begun.popleft(), windows, found))
+                request = free.pop()
+                # No callbacks: one that waits for Python's lock would hold up the end of the process.
+                request.start_async(self._inputs([windows[number] for number in numbers]))
+                begun.append((request, numbers))
         finally:
-            self._queue.wait_all()
-        return found
+            for request, numbers in begun:
+                self._finish(request, numbers, windows, found)
+        return [found[number] for number in range(len(windows))]
+
+    def _inputs(self, windows: Sequence[Window]) -> list[NDArray[np.int64]]:
+        shape = (len(windows), -(-len(windows[0]) // _STEP) * _STEP)
+        ids = np.full(shape, self._pad, np.int64)
+        segments, mask = np.zeros((2, *shape), np.int64)
+        for row, window in enumerate(windows):
+            ids[row, : len(window)] = window.ids
+            segments[row, : len(window)] = window.segments
+            mask[row, : len(window)] = 1
+        return [ids, segments, mask]
+
+    def _finish(
+        self,
+        request: ov.InferRequest,
+        numbers: Sequence[int],
+        windows: Sequence[Window],
+        found: dict[int, NDArray[np.float32]],
+    ) -> ov.InferRequest:
+        request.wait()
+        scores = request.get_output_tensor(0).data
+        for row, number in enumerate(numbers):
+            found[number] = np.array(scores[row, : len(windows[number])], np.float32)
+        return request
 
 
-def _batches(lengths: Sequence[int], streams: int) -> list[NDArray[np.intp]]:
+def _batches(lengths: Sequence[int], streams: int) -> list[list[int]]:
     """Numbers of windows that go together, of like length and the longest first.
 
     Two or more batches for each stream, as equal as can be: with one the streams would not end together.
@@ -107,14 +129,7 @@ def _batches(lengths: Sequence[int], streams: int) -> list[NDArray[np.intp]]:
         return []
     order = np.argsort(lengths, kind="stable")[::-1]
     count = max(2 * streams, -(-len(order) // _BATCH))
-    return np.array_split(order, min(count, len(order)))
-
-
-def _keep(request: ov.InferRequest, given: tuple[list[Any], list[tuple[int, int]]]) -> None:
-    found, places = given
-    scores = request.get_output_tensor(0).data
-    for row, (number, length) in enumerate(places):
-        found[number] = np.array(scores[row, :length], np.float32)
+    return [batch.tolist() for batch in np.array_split(order, min(count, len(order)))]
 
 
 def convert(model: torch.nn.Module) -> ov.Model:
