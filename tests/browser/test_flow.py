@@ -177,11 +177,11 @@ def test_filters_settings_and_history(visit: Callable[..., Visitor], url: str) -
     expect(visitor.page.locator(".st-key-no-answer")).to_be_visible(timeout=SECONDS * 1000)
     expect(visitor.page.locator(".st-key-passage-0")).to_contain_text("inventions/")
     slider = sidebar(visitor.page).get_by_role("slider", name="Answers")
-    slider.focus()
-    slider.press("ArrowLeft")
-    slider.press("ArrowLeft")
-    visitor.page.wait_for_url("**answers=1**")
-    visitor.answered()
+    for answers in (2, 1):  # a key pressed while the page is drawn anew may be lost
+        slider.focus()
+        slider.press("ArrowLeft")
+        visitor.page.wait_for_url(f"**answers={answers}**")
+        visitor.answered()
 
     colleague = visit(visitor.page.url)
     expect(colleague.page.locator(".st-key-no-answer")).to_be_visible(timeout=SECONDS * 1000)
