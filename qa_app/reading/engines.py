@@ -10,6 +10,7 @@ import torch
 from haystack.modeling.model.adaptive_model import AdaptiveModel
 from numpy.typing import NDArray
 
+from qa_app.reading.deadline import check
 from qa_app.reading.windows import Window
 
 
@@ -38,6 +39,7 @@ class TorchEngine:
         found: dict[int, NDArray[np.float32]] = {}
         order = sorted(range(len(windows)), key=lambda number: len(windows[number]))
         for start in range(0, len(order), self._batch_size):
+            check()
             numbers = order[start : start + self._batch_size]
             batch = [windows[number] for number in numbers]
             shape = (len(batch), len(batch[-1]))

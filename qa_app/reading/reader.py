@@ -15,7 +15,6 @@ from haystack.schema import Answer, Document, MultiLabel, Span
 
 from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsError
 from qa_app.reading.choice import choose
-from qa_app.reading.deadline import check
 from qa_app.reading.engines import TorchEngine
 from qa_app.reading.inferencer import PassageInferencer
 from qa_app.reading.parts import check_parts
@@ -110,8 +109,6 @@ class PassageReader(FARMReader):
                 "or set reader.model to 'bundled'"
             ) from error
         self.limit = limit
-        # The language model itself, so that whatever shares it, such as PairReader, stops as well.
-        self.inferencer.model.language_model.model.register_forward_pre_hook(_check_deadline)
 
     @property
     def engine(self) -> str:
@@ -187,10 +184,6 @@ class PassageReader(FARMReader):
             return True
         tokenizer = self.inferencer.processor.tokenizer
         return bool(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def _check_deadline(*_: object) -> None:
-    check()
 
 
 def _finished(answers: Sequence[Answer], documents: Sequence[Document], top_k: int) -> list[Answer]:
