@@ -6,6 +6,7 @@ import importlib.util
 import logging
 from pathlib import Path
 
+from haystack.modeling.data_handler.processor import SquadProcessor
 from haystack.modeling.infer import QAInferencer
 
 from qa_app.errors import ModelError, SettingsError
@@ -34,7 +35,7 @@ def choose(wanted: str, folder: Path, inferencer: QAInferencer, cached: Path) ->
         raise SettingsError(f"reader.engine = {wanted} needs OpenVINO; install it with 'pip install qa_app[openvino]'")
     for name in CONVERTED if wanted == "auto" else (wanted,):
         try:
-            return _load(name, folder, inferencer, cached)
+            return _load(name, folder, torch_engine, inferencer.processor, cached)
         except ModelError as error:
             if wanted != "auto":
                 raise
@@ -42,9 +43,9 @@ def choose(wanted: str, folder: Path, inferencer: QAInferencer, cached: Path) ->
     return torch_engine
 
 
-def _load(name: str, folder: Path, inferencer: QAInferencer, cached: Path) -> Engine:
+def _load(name: str, folder: Path, reference: Engine, processor: SquadProcessor, cached: Path) -> Engine:
     try:
         from qa_app.reading.conversion import load
     except ImportError as error:
         raise ModelError(f"OpenVINO cannot be used here ({error}); set reader.engine to 'torch'") from error
-    return load(name, folder, inferencer.model, inferencer.processor, cached)
+    return load(name, folder, reference, processor, cached)

@@ -21,11 +21,10 @@ from pathlib import Path
 
 import torch
 from haystack.modeling.data_handler.processor import SquadProcessor
-from haystack.modeling.model.adaptive_model import AdaptiveModel
 from transformers import AutoModelForQuestionAnswering
 
 from qa_app.errors import ModelError
-from qa_app.reading.engines import Engine, TorchEngine
+from qa_app.reading.engines import Engine
 from qa_app.reading.model_files import sha256_of
 from qa_app.reading.openvino_engine import OpenVinoEngine, convert, quantize, read, save, version
 from qa_app.reading.spans import best_spans
@@ -73,10 +72,10 @@ class Conversion:
     spans: list[Span]
 
 
-def load(name: str, folder: Path, model: AdaptiveModel, processor: SquadProcessor, cached: Path) -> OpenVinoEngine:
+def load(name: str, folder: Path, reference: Engine, processor: SquadProcessor, cached: Path) -> OpenVinoEngine:
     """The model in ``folder`` as engine ``name``, from the folder ``cached`` or converted now.
 
-    ``model`` is the same model as FARMReader has it. Before an engine is given away it reads the check questions, which
+    ``reference`` runs the same model with PyTorch. Before an engine is given away it reads the check questions, which
     also makes its kernels. Raises ModelError where the model cannot be converted, or does not give the answers that
     PyTorch gives.
     """
@@ -85,8 +84,7 @@ def load(name: str, folder: Path, model: AdaptiveModel, processor: SquadProcesso
     with _place(name, _key(folder, processor), cached) as place:
         done = _kept(place)
         if done is None:
-            spans = questions.spans(TorchEngine(model, torch.device("cpu"), 8))
-            done = _convert(name, folder, place, spans)
+            done = _convert(name, folder, place, questions.spans(reference))
         for _ in range(_ATTEMPTS):
             engine = _compiled(name, folder, place, pad)
             agreement = _agreement(done.spans, questions.spans(engine))
