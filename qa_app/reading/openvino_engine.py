@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,12 @@ _STREAMS = 8
 _BATCH = 8
 
 
+@cache
+def _core() -> ov.Core:
+    """OpenVINO itself; making one loads what runs on the processor."""
+    return ov.Core()
+
+
 def version() -> str:
     """OpenVINO's version, on which converted models depend."""
     return str(ov.get_version())
@@ -44,7 +51,7 @@ def version() -> str:
 
 def has_bf16() -> bool:
     """Whether the processor multiplies in bf16."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVinoEngine:
@@ -56,12 +63,11 @@ class OpenVinoEngine:
     """
 
     def __init__(self, name: str, model: ov.Model, precision: str, pad: int) -> None:
-        core = ov.Core()
         if precision == "bf16" and not has_bf16():
             raise RuntimeError("the processor has no bf16")
         threads = torch.get_num_threads()
         self._streams = min(threads, _STREAMS)
-        compiled = core.compile_model(
+        compiled = _core().compile_model(
             model,
             "CPU",
             {
@@ -164,8 +170,8 @@ class _Scores(torch.nn.Module):
         return torch.stack([scores.start_logits, scores.end_logits], dim=-1)
 
 
-def quantize(model: ov.Model) -> int:
-    """Makes the weights of the linear layers int8, with a scale for each of their outputs; gives how many."""
+def quantize(model: ov.Model) -> None:
+    """Makes the weights of the linear layers int8, with a scale for each of their outputs."""
     linear = [
         node
         for node in model.get_ordered_ops()
@@ -186,7 +192,6 @@ def quantize(model: ov.Model) -> int:
         multiplied.set_friendly_name(node.get_friendly_name())
         for target in node.output(0).get_target_inputs():
             target.replace_source_output(multiplied.output(0))
-    return len(linear)
 
 
 def _group(model: ov.Model) -> int:
@@ -201,7 +206,7 @@ def _group(model: ov.Model) -> int:
 
 def read(path: Path) -> ov.Model:
     """A model that was saved."""
-    return ov.Core().read_model(path)
+    return _core().read_model(path)
 
 
 def save(model: ov.Model, path: Path) -> None:
