@@ -11,11 +11,12 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from transformers import AutoModelForQuestionAnswering
 from qa_app.errors import ModelError
 from qa_app.reading.engines import Engine
 from qa_app.reading.model_files import sha256_of
-from qa_app.reading.openvino_engine import OpenVinoEngine, convert, quantize, read, save, version
+from qa_app.reading.openvino_engine import OpenVinoEngine, convert, has_bf16, quantize, read, save, version
 from qa_app.reading.spans import best_spans
 from qa_app.reading.windows import windows_of
 
@@ -41,25 +42,32 @@ _QUESTIONS = Path(__file__).with_name("check_questions.json")
 class _Kind:
     """What an engine's conversion is made of, and how well it must do.
 
-    ``least`` is the share of PyTorch's words that it must find in the check questions: the mean F1 of its best spans,
-    with PyTorch's as the truth. Sound conversions are well above it, and random answers below 0.1.
+    Of ``precisions`` the first that the processor has is used. ``least`` is the share of PyTorch's words that it must
+    find in the check questions: the mean F1 of its best spans, with PyTorch's as the truth. Sound conversions are well
+    above it, and random answers below 0.1.
     """
 
-    precision: str
+    precisions: tuple[str, ...]
     quantized: bool
     least: float
 
+    @property
+    def form(self) -> str:
+        """What is converted; engines of one form share it."""
+        return "int8" if self.quantized else "float"
+
 
 _KINDS = {
-    "openvino-int8": _Kind("bf16", True, 0.93),
-    "openvino-bf16": _Kind("bf16", False, 0.95),
-    "openvino": _Kind("f32", False, 0.99),
+    "openvino-int8": _Kind(("bf16", "f32"), True, 0.93),
+    "openvino-bf16": _Kind(("bf16",), False, 0.95),
+    "openvino": _Kind(("f32",), False, 0.99),
 }
-
 
 #: Times that a conversion is compiled before it is given up: on a machine with too much to do a batch of the first
 #: reading came out wrong once, and never again.
 _ATTEMPTS = 2
+#: Seconds after which a conversion that nobody used makes room for a new one.
+_UNUSED = 30 * 24 * 3600
 
 Span = tuple[int, int]
 
@@ -79,33 +87,40 @@ def load(name: str, folder: Path, reference: Engine, processor: SquadProcessor, 
     also makes its kernels. Raises ModelError where the model cannot be converted, or does not give the answers that
     PyTorch gives.
     """
+    kind = _KINDS[name]
+    precision = next((precision for precision in kind.precisions if precision != "bf16" or has_bf16()), None)
+    if precision is None:
+        raise _unsuited(name, folder, "the processor has no bf16")
     pad = processor.tokenizer.pad_token_id or 0
     questions = _Questions(processor)
-    with _place(name, _key(folder, processor), cached) as place:
+    with _place(f"{_key(folder, processor)}-{kind.form}", cached) as place:
         done = _kept(place)
         if done is None:
+            _prune(place.parent)
             done = _convert(name, folder, place, questions.spans(reference))
+        with suppress(OSError):  # a cache that cannot be written is not pruned either
+            os.utime(place)
         for _ in range(_ATTEMPTS):
-            engine = _compiled(name, folder, place, pad)
+            engine = _compiled(name, folder, place, precision, pad)
             agreement = _agreement(done.spans, questions.spans(engine))
-            if agreement >= _KINDS[name].least:
+            if agreement >= kind.least:
                 logger.info("the reader runs with %s (agreement %.3f)", name, agreement)
                 return engine
     raise ModelError(
         f"the reader in {folder} does not give its answers with reader.engine = {name} (agreement "
-        f"{agreement:.2f} of at least {_KINDS[name].least}); set reader.engine to 'auto' or 'torch'"
+        f"{agreement:.2f} of at least {kind.least}); set reader.engine to 'auto' or 'torch'"
     )
 
 
-def _compiled(name: str, folder: Path, place: Path, pad: int) -> OpenVinoEngine:
+def _compiled(name: str, folder: Path, place: Path, precision: str, pad: int) -> OpenVinoEngine:
     try:
-        return OpenVinoEngine(name, read(place / "model.xml"), _KINDS[name].precision, pad)
+        return OpenVinoEngine(name, read(place / "model.xml"), precision, pad)
     except Exception as error:
         raise _unsuited(name, folder, error) from error
 
 
-def _unsuited(name: str, folder: Path, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:300]
+def _unsuited(name: str, folder: Path, why: object) -> ModelError:
+    reason = " ".join(str(why).split())[:300]
     return ModelError(
         f"the reader in {folder} cannot be converted for reader.engine = {name}: {reason}; "
         "set reader.engine to 'auto' or 'torch'"
@@ -113,9 +128,9 @@ def _unsuited(name: str, folder: Path, error: Exception) -> ModelError:
 
 
 @contextmanager
-def _place(name: str, key: str, cached: Path) -> Iterator[Path]:
+def _place(key: str, cached: Path) -> Iterator[Path]:
     """The conversion's folder, there or not yet, for this process alone until the end of the block."""
-    place = cached / f"{key}-{name}"
+    place = cached / key
     try:
         cached.mkdir(parents=True, exist_ok=True)
         lock = place.with_suffix(".lock").open("w", encoding="ascii")
@@ -127,7 +142,7 @@ def _place(name: str, key: str, cached: Path) -> Iterator[Path]:
             yield place
         return
     with tempfile.TemporaryDirectory() as own:
-        yield Path(own) / name
+        yield Path(own) / key
 
 
 def _key(folder: Path, processor: SquadProcessor) -> str:
@@ -147,6 +162,14 @@ def _kept(place: Path) -> Conversion | None:
         return done if all(sha256_of(place / name) == digest for name, digest in done.files.items()) else None
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _prune(cached: Path) -> None:
+    """Removes conversions that were not used for long, of models or of versions of OpenVINO that are gone."""
+    for place in cached.glob("*-*/"):
+        with suppress(OSError):
+            if time.time() - place.stat().st_mtime > _UNUSED:
+                shutil.rmtree(place)
 
 
 def _convert(name: str, folder: Path, place: Path, spans: list[Span]) -> Conversion:

@@ -33,6 +33,9 @@ _STEP = 8
 _SHAPES = 64
 #: Outputs of a linear layer that is made int8; the head with its two costs nothing, and every answer depends on it.
 _LEAST = 16
+#: Inputs of a linear layer that share a scale. With 384, the whole of MiniLM's hidden size, reading is 5 % faster, but
+#: its answers lose 0.4 F1 instead of 0.2; with 32 it is half as fast.
+_GROUP = 128
 _STREAMS = 8
 #: Windows in a batch at most; more of them leave a core's cache.
 _BATCH = 8
@@ -59,12 +62,10 @@ class OpenVinoEngine:
 
     ``precision`` is that of what passes between the layers, "f32" or "bf16". Where weights are int8 the layers' inputs
     are made int8 as they come, group by group, so that no calibration with texts is needed. Raises RuntimeError where
-    the processor cannot multiply in ``precision``, or OpenVINO not run the model.
+    OpenVINO cannot run the model.
     """
 
     def __init__(self, name: str, model: ov.Model, precision: str, pad: int) -> None:
-        if precision == "bf16" and not has_bf16():
-            raise RuntimeError("the processor has no bf16")
         threads = torch.get_num_threads()
         self._streams = min(threads, _STREAMS)
         compiled = _core().compile_model(
@@ -195,13 +196,13 @@ def quantize(model: ov.Model) -> None:
 
 
 def _group(model: ov.Model) -> int:
-    """The largest group that divides the inputs of all linear layers: the larger, the faster; 0 leaves them float."""
+    """Inputs that share a scale, in all linear layers; 0 leaves them float."""
     sizes = [
         node.input(1).get_shape()[1]
         for node in model.get_ordered_ops()
         if node.get_type_name() == "MatMul" and node.input_value(1).get_node().get_type_name() == "Multiply"
     ]
-    return int(np.gcd.reduce(sizes)) if sizes else 0
+    return int(np.gcd.reduce([_GROUP, *sizes])) if sizes else 0
 
 
 def read(path: Path) -> ov.Model:

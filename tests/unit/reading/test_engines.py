@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -190,11 +191,24 @@ class TestConversion:
             lambda path: path.unlink(),
         ):
             for name in ("model.bin", "model.xml", "conversion.json"):
-                [place] = (tmp_path / "engines").glob("*-openvino")
+                [place] = (tmp_path / "engines").glob("*-float")
                 damage(place / name)
                 counted(caplog)
                 assert read() == first
                 assert counted(caplog) == 1
+
+    def test_unused(self, read: Callable[[], list[str]], tmp_path: Path) -> None:
+        """A conversion that nobody used for a month makes room for a new one; others stay."""
+        read()
+        [old] = (tmp_path / "engines").glob("*-float")
+        os.utime(old, (0, 0))
+        PassageReader(
+            str(save_model(tmp_path / "other")), engine="openvino-int8", engine_cache=str(tmp_path / "engines")
+        )
+        [new] = (tmp_path / "engines").glob("*/")
+        assert new.name.endswith("-int8")
+        read()
+        assert len(list((tmp_path / "engines").glob("*/"))) == 2
 
     def test_two_at_once(self, model: str, tmp_path: Path) -> None:
         """Of two processes that start together one converts, and both answer."""
@@ -300,6 +314,16 @@ class TestChoice:
             caplog.clear()
         with pytest.raises(ModelError, match="agreement"):
             PassageReader(model, engine="openvino-int8", engine_cache=str(tmp_path / "engines"))
+
+    def test_without_bf16(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the processor has no bf16 the quantised reader computes in f32, and bf16 by name is refused."""
+        monkeypatch.setattr(conversion, "has_bf16", lambda: False)
+        model, cached = str(save_model(tmp_path / "model")), str(tmp_path / "engines")
+        reader = PassageReader(model, engine="auto", engine_cache=cached, use_gpu=False)
+        assert reader.engine == "openvino-int8"
+        assert reader.predict(QUESTION, [TOWER])["answers"]
+        with pytest.raises(ModelError, match="no bf16"):
+            PassageReader(model, engine="openvino-bf16", engine_cache=cached)
 
     def test_without_openvino(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """``auto`` is PyTorch then, and what was asked for by name says how to install it."""
