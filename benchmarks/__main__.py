@@ -1,19 +1,19 @@
-"""``python -m benchmarks [ingestion|search|reader|answers|load]``."""
+"""``python -m benchmarks [ingestion|growth|search|reader|answers|start|load]``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from benchmarks import answers, ingestion, load, machine, reader, report, search
+from benchmarks import answers, growth, ingestion, load, machine, reader, report, search, start
 from benchmarks.server import server, version
 
 RESULTS = Path(__file__).resolve().parent / "results"
-_PASSAGES = {"ingestion": 20_000, "search": 200_000, "answers": 3}
-_QUESTIONS = {"search": 300, "reader": 100, "answers": 2000, "load": 10_000}
+_PASSAGES = {"ingestion": 100_000, "growth": 1_000_000, "search": 200_000, "answers": 3}
+_QUESTIONS = {"search": 300, "reader": 100, "answers": 2000, "start": 100, "load": 10_000}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     parts: dict[str, Callable[[str | None], list[report.Table]]] = {
         "ingestion": lambda url: ingestion.measure(options.passages or _PASSAGES["ingestion"], url),
+        "growth": lambda url: growth.measure(options.passages or _PASSAGES["growth"], url),
         "search": lambda url: search.measure(
             options.passages or _PASSAGES["search"], options.questions or _QUESTIONS["search"], url
         ),
@@ -28,12 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "answers": lambda url: answers.measure(
             options.questions or _QUESTIONS["answers"], options.passages or _PASSAGES["answers"], options.data
         ),
+        "start": lambda url: start.measure(options.questions or _QUESTIONS["start"]),
         "load": lambda url: load.measure(options.questions or _QUESTIONS["load"], options.seconds),
     }
     wanted = [options.part] if options.part else list(parts)
     facts = machine.describe()
     tables: list[report.Table] = []
-    needs_server = options.elasticsearch and not {"ingestion", "search"}.isdisjoint(wanted)
+    needs_server = options.elasticsearch and not {"ingestion", "growth", "search"}.isdisjoint(wanted)
     with server() if needs_server else nullcontext(None) as url:
         if url:
             facts["Elasticsearch server"] = version(url)
@@ -49,12 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures how fast the application is.")
     parser.add_argument(
-        "part", nargs="?", choices=("ingestion", "search", "reader", "answers", "load"), help="only this"
+        "part",
+        nargs="?",
+        choices=("ingestion", "growth", "search", "reader", "answers", "start", "load"),
+        help="only this",
     )
-    parser.add_argument("--passages", type=int, help="how many (default: ingestion 20000, search 200000, answers 3)")
-    parser.add_argument(
-        "--questions", type=int, help="how many (default: search 300, reader 100, answers 2000, load 10000)"
-    )
+    parser.add_argument("--passages", type=int, help=f"how many; growth's largest size (default: {_listed(_PASSAGES)})")
+    parser.add_argument("--questions", type=int, help=f"how many (default: {_listed(_QUESTIONS)})")
     parser.add_argument(
         "--data", type=Path, nargs="+", default=[], help="SQuAD files for answers (default: the samples)"
     )
@@ -64,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, help="folder to write to (default: results/, where all is measured)")
     return parser
+
+
+def _listed(defaults: Mapping[str, int]) -> str:
+    return ", ".join(f"{part} {count}" for part, count in defaults.items())
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """About a hundred words, with the exchanged words of each of its sentences."""
+    """A text, of about a hundred words unless it is a file's, with the exchanged words of each of its sentences."""
 
     text: str
     sentences: tuple[tuple[tuple[str, str], ...], ...]
@@ -76,15 +76,11 @@ class Corpus:
 
     def file(self, number: int) -> str:
         """The text of a file of 3 to 5 KB: a title and paragraphs."""
-        rng = random.Random(f"{self._seed} file {number}")
-        subjects = self._subjects(rng)
-        paragraphs = [f"{subjects[_NAME][0]} and {subjects[_TERM][0]}"]
-        words = 0
-        while words < _FILE_WORDS:
-            texts = [self._sentence(rng, subjects)[:2] for _ in range(rng.randint(4, 7))]
-            paragraphs.append(" ".join(text for text, _ in texts))
-            words += sum(count for _, count in texts)
-        return "\n\n".join(paragraphs) + "\n"
+        return self._written(number).text
+
+    def question_about_file(self, number: int) -> str:
+        """As :meth:`question`, with words of a sentence of that file."""
+        return self.question(self._written(number), number)
 
     def passages(self, number: int, count: int = 8) -> list[Passage]:
         """The passages of a text about one subject, each of about a hundred words, none shared."""
@@ -104,6 +100,19 @@ class Corpus:
             some = left[kind] or left[_TERM] or left[_NAME]
             words.append(some.pop(0) if some else rng.choice(gaps)[1])
         return frame.pattern % tuple(words)
+
+    def _written(self, number: int) -> Passage:
+        rng = random.Random(f"{self._seed} file {number}")
+        subjects = self._subjects(rng)
+        paragraphs = [f"{subjects[_NAME][0]} and {subjects[_TERM][0]}"]
+        sentences: list[tuple[tuple[str, str], ...]] = []
+        words = 0
+        while words < _FILE_WORDS:
+            some = [self._sentence(rng, subjects) for _ in range(rng.randint(4, 7))]
+            paragraphs.append(" ".join(text for text, _, _ in some))
+            sentences += [gaps for _, _, gaps in some]
+            words += sum(count for _, count, _ in some)
+        return Passage("\n\n".join(paragraphs) + "\n", tuple(sentences))
 
     def _passage(self, rng: random.Random, subjects: dict[str, list[str]]) -> Passage:
         texts: list[str] = []

@@ -8,50 +8,52 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import child
-from benchmarks.report import Cell, Table
+from benchmarks import child, formats
+from benchmarks.ingesting import A_FILE, warm_up
+from benchmarks.report import Cell, Plot, Table
 
-#: Passages that a file makes, nearly always; the report has the true count.
-_A_FILE = 8
 #: Haystack's wait for refreshes makes its writing take seconds a thousand passages.
-_MOST_HAYSTACK = 4_000
+_MOST_HAYSTACK = 10_000
 _MODULE = "benchmarks.ingestion"
 
 
 def measure(passages: int, url: str | None) -> list[Table]:
-    """Ingests about ``passages`` passages into either store, and fewer with stock Haystack v1."""
-    with tempfile.TemporaryDirectory() as folder:
-        texts = Path(folder) / "texts"
-        child.say(f"ingestion: making {passages // _A_FILE} files")
-        fewer = min(passages, _MOST_HAYSTACK)
-        child.run(_MODULE, "make_files", folder=str(texts), files=passages // _A_FILE)
-        child.run(_MODULE, "make_files", folder=str(Path(folder) / "fewer"), files=fewer // _A_FILE)
-        if url:
-            child.say("ingestion: warming the server up")
-            child.run(_MODULE, "with_haystack", folder=str(Path(folder) / "fewer"), url=url, refresh="false")
-        rows: list[dict[str, Cell]] = []
-        stages: list[dict[str, Cell]] = []
+    """Ingests about ``passages`` passages into either store, fewer with stock Haystack v1, fewer as PDF and Word."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts, fewer = folder / "texts", folder / "fewer"
         notes = [
             "Seconds run from the first look into the folder until the last passage can be found, without imports. CPU "
             "seconds are those of the process and the converting ones, not of the server.",
             "Peak memory is the process's own; converting children are the processes that read files, all together. "
             "Memory at 25, 50, 75 and 100 % of the files shows whether it grows with them.",
         ]
-        for name, address in (("SQLite", None), ("Elasticsearch", url)):
-            if name == "SQLite" or address:
-                child.say(f"ingestion: qa_app into {name}")
-                found = child.run(
-                    _MODULE, "with_qa_app", folder=str(texts), data=str(Path(folder) / "data"), url=address
-                )
-                rows.append(_row(f"qa_app, {name}", found))
+        child.say(f"ingestion: making {passages // A_FILE:,} files")
+        child.run("benchmarks.ingesting", "make_files", folder=str(texts), files=passages // A_FILE)
+        rows: list[dict[str, Cell]] = []
+        stages: list[dict[str, Cell]] = []
         if url:
-            for refresh, name in (("wait_for", "as it comes"), ("false", "not waiting for refreshes")):
-                child.say(f"ingestion: Haystack v1, {name}")
+            warmed = warm_up(folder / "warm", passages, url)
+            notes.append(f"{warmed} Haystack is measured after us, on the same server.")
+        for store, address in (("SQLite", None), ("Elasticsearch", url)):
+            if store == "SQLite" or address:
+                child.say(f"ingestion: qa_app into {store}")
                 found = child.run(
-                    _MODULE, "with_haystack", folder=str(Path(folder) / "fewer"), url=url, refresh=refresh
+                    "benchmarks.ingesting",
+                    "with_qa_app",
+                    folder=str(texts),
+                    data=str(folder / f"data-{store}"),
+                    url=address,
                 )
-                rows.append(_row(f"Haystack v1, {name}", found))
-                stages.append(_stages(f"Haystack v1, {name}", found))
+                rows.append(_row(f"qa_app, {store}", found))
+        if url:
+            files = min(passages, _MOST_HAYSTACK) // A_FILE
+            child.run("benchmarks.ingesting", "make_files", folder=str(fewer), files=files)
+            for refresh, kind in (("wait_for", "as it comes"), ("false", "not waiting for refreshes")):
+                child.say(f"ingestion: Haystack v1, {kind}")
+                found = child.run(_MODULE, "with_haystack", folder=str(fewer), url=url, refresh=refresh)
+                rows.append(_row(f"Haystack v1, {kind}", found))
+                stages.append(_stages(f"Haystack v1, {kind}", found))
                 notes += [note for note in found["notes"] if note not in notes]
             stock = rows[-2]["passages a second"]
             assert isinstance(stock, float)
@@ -59,10 +61,11 @@ def measure(passages: int, url: str | None) -> list[Table]:
                 rate = row["passages a second"]
                 assert isinstance(rate, float)
                 row["times Haystack"] = rate / stock
-    tables = [Table("ingestion", "Ingestion of plain text", rows, notes)]
-    if stages:
-        tables.append(Table("ingestion_stages", "Where stock Haystack's ingestion spends its time", stages))
-    return tables
+        plot = Plot("passages a second", [(str(row[""]), float(row["passages a second"] or 0)) for row in rows])
+        tables = [Table("ingestion", "Ingestion of plain text", rows, notes, plot)]
+        if stages:
+            tables.append(Table("ingestion_stages", "Where stock Haystack's ingestion spends its time", stages))
+        return [*tables, formats.measure(folder, passages)]
 
 
 def _row(name: str, found: dict[str, Any]) -> dict[str, Cell]:
@@ -83,60 +86,6 @@ def _row(name: str, found: dict[str, Any]) -> dict[str, Cell]:
 
 def _stages(name: str, found: dict[str, Any]) -> dict[str, Cell]:
     return {"": name, **{f"{stage}, s": seconds for stage, seconds in found["stages"].items()}}
-
-
-def make_files(folder: str, files: int) -> dict[str, Any]:
-    """Writes the texts, a thousand to a folder."""
-    from benchmarks.corpus import Corpus
-
-    corpus = Corpus()
-    for number in range(files):
-        path = Path(folder) / f"{number // 1000:03}" / f"text-{number:06}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(corpus.file(number), encoding="utf-8")
-    return {}
-
-
-def with_qa_app(folder: str, data: str, url: str | None) -> dict[str, Any]:
-    """Ingests the folder as ``qa-app ingest`` does, into Elasticsearch where there is ``url``."""
-    from qa_app.haystack_without_torch import import_haystack
-
-    import_haystack()
-    from benchmarks.memory import Quarters, peak_mb
-    from qa_app import bootstrap
-    from qa_app.pipelines.walking import Walk
-    from qa_app.settings import load
-
-    values: dict[str, object] = {"data_dir": data, "index": f"bench-{os.getpid()}"}
-    if url:
-        values |= {"store": "elasticsearch", "elasticsearch_url": url}
-    settings = load(values, environment={})
-    files = sum(1 for _ in Path(folder).rglob("*.txt"))
-    quarters = Quarters(files)
-    cpu = _cpu()
-    with (
-        bootstrap.open_store(settings) as store,
-        bootstrap.open_ingestion(
-            settings, store, meta={}, walk=Walk(), prune=False, on_done=quarters.step
-        ) as ingestion,
-    ):
-        report = ingestion.run([Path(folder)])
-        most = peak_mb()
-        found = store.get_document_count()
-        if found != report.passages or report.counts != {"indexed": files}:
-            raise RuntimeError(f"{found} passages are there of {report.passages}; files: {report.counts}")
-        store.delete_index(settings.index)
-    # Children count once they have ended.
-    cpu = _cpu() - cpu
-    return {
-        "files": files,
-        "passages": report.passages,
-        "seconds": report.seconds,
-        "cpu": cpu,
-        "peak_mb": most,
-        "quarters_mb": quarters.own_mb,
-        "children_mb": quarters.children_mb,
-    }
 
 
 def with_haystack(folder: str, url: str, refresh: str) -> dict[str, Any]:

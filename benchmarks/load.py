@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +17,7 @@ import psutil
 from benchmarks import child
 from benchmarks.corpus import Corpus
 from benchmarks.report import Cell, Table
+from benchmarks.serving import serving
 
 #: Passages of three to five a file.
 _FILES = 1250
@@ -41,10 +37,10 @@ def measure(questions: int, seconds: float) -> list[Table]:
         rows: list[dict[str, Cell]] = []
         memory: list[dict[str, Cell]] = []
         for reader, model in (("bundled", "bundled"), ("small", str(folder / "small"))):
-            with _server(folder / "data", model) as (url, process):
-                rows += asyncio.run(_steps(url, reader, seconds))
+            with serving(folder / "data", model) as served:
+                rows += asyncio.run(_steps(served.url, reader, seconds))
                 if reader == "small":
-                    memory += asyncio.run(_endurance(url, process, questions))
+                    memory += asyncio.run(_endurance(served.url, served.process, questions))
     notes = [
         f"SQLite, {passages:,} passages, ten passages read for a question, three answers; the server has its defaults "
         "(16 wait, one is read at a time) and shares the machine with the clients.",
@@ -88,38 +84,6 @@ def prepare(folder: str) -> dict[str, Any]:
         passages = ingestion.run([documents]).passages
     save_random_reader(base / "small", BUNDLED_FOLDER)
     return {"passages": passages}
-
-
-@contextmanager
-def _server(data: Path, model: str) -> Iterator[tuple[str, psutil.Process]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("QA_")}
-    environment |= {"QA_DATA_DIR": str(data), "QA_READER_MODEL": model, "HF_HUB_OFFLINE": "1"}
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qa_app", "serve", "--port", str(port)], env=environment, stderr=log, stdout=log
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            until = time.monotonic() + 120
-            while not _is_ready(url):
-                if process.poll() is not None or time.monotonic() > until:
-                    log.seek(0)
-                    raise RuntimeError(f"the server does not start: {log.read().decode()[-2000:]}")
-                time.sleep(0.2)
-            yield url, psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @dataclass

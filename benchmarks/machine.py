@@ -8,7 +8,7 @@ import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_LIBRARIES = ("farm-haystack", "torch", "transformers", "elasticsearch")
+_LIBRARIES = ("farm-haystack", "torch", "transformers", "openvino", "elasticsearch")
 
 
 def describe() -> dict[str, str]:

@@ -24,6 +24,16 @@ def peak_mb() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
+def resident_mb(process: int) -> tuple[int, int | None]:
+    """The memory of the process of that number, and how much of it are pages of files, where the system says so."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except OSError:
+        return psutil.Process(process).memory_info().rss // _MB, None
+    resident, files = (int(status.partition(name)[2].split()[0]) // 1024 for name in ("VmRSS:", "RssFile:"))
+    return resident, files
+
+
 @dataclass
 class Quarters:
     """Memory after each quarter of ``total`` steps: of this process, and the most of all its children together."""

@@ -63,7 +63,7 @@ def with_all(questions: int, model: str) -> dict[str, Any]:
     from qa_app.reading.windows import windows_of
 
     with tempfile.TemporaryDirectory() as temporary:
-        folder = BUNDLED_FOLDER if model == "bundled" else _doubled(Path(temporary) / "model")
+        folder = BUNDLED_FOLDER if model == "bundled" else doubled(Path(temporary) / "model")
         stock = FARMReader(str(folder), top_k=_ANSWERS, return_no_answer=True, progress_bar=False)
         transformers = pipeline("question-answering", model=str(folder), device=stock.inferencer.devices[0])
         readers: dict[str, Callable[[str, list[Document]], object]] = {
@@ -115,7 +115,7 @@ def engines() -> list[str]:
     return [name for name in reversed(ENGINES[1:]) if name != "openvino-bf16" or has_bf16()]
 
 
-def _doubled(folder: Path) -> Path:
+def doubled(folder: Path) -> Path:
     """The bundled model with each of its layers twice, as wide and as deep as deepset/minilm-uncased-squad2."""
     import shutil
 

@@ -20,6 +20,15 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """What is measured ``over`` what, on a scale of powers of ten, with the points of every line."""
+
+    measure: str
+    over: str
+    lines: Mapping[str, Sequence[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
 class Table:
     """One table: what it shows, its rows with the same keys in the same order, what to know about it, and its plot."""
 
@@ -27,7 +36,7 @@ class Table:
     title: str
     rows: Sequence[Mapping[str, Cell]]
     notes: Sequence[str] = ()
-    plot: Plot | None = None
+    plot: Plot | Lines | None = None
 
     def markdown(self) -> str:
         """A heading, the table and a list of the notes."""
@@ -68,20 +77,33 @@ def write(folder: Path, machine: Mapping[str, str], tables: Sequence[Table]) -> 
     (folder / "latest.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _draw(title: str, plot: Plot, path: Path) -> None:
+def _draw(title: str, plot: Plot | Lines, path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
     matplotlib.rcParams["svg.hashsalt"] = path.name  # the same figures are the same file
-    figure = Figure(figsize=(8, 0.6 + 0.36 * len(plot.bars)), layout="constrained")
+    height = 0.6 + 0.36 * len(plot.bars) if isinstance(plot, Plot) else 3.6
+    figure = Figure(figsize=(8, height), layout="constrained")
     axes = figure.subplots()
-    names, lengths = zip(*reversed(plot.bars))
-    bars = axes.barh(names, lengths, color="#2f6f8f")
-    axes.bar_label(bars, [_shown(float(length)) for length in lengths], padding=3)
-    axes.margins(x=0.12)
+    if isinstance(plot, Plot):
+        names, lengths = zip(*reversed(plot.bars))
+        bars = axes.barh(names, lengths, color="#2f6f8f")
+        axes.bar_label(bars, [_shown(float(length)) for length in lengths], padding=3)
+        axes.margins(x=0.12)
+        axes.set_xlabel(plot.measure)
+    else:
+        for (name, points), color in zip(plot.lines.items(), ("#2f6f8f", "#b5651d")):
+            axes.plot(*zip(*points), marker="o", label=name, color=color)
+            for place in points:
+                axes.annotate(_shown(float(place[1])), place, xytext=(0, 7), textcoords="offset points", ha="center")
+        axes.set_xscale("log")
+        axes.margins(x=0.08, y=0.15)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(plot.over)
+        axes.set_ylabel(plot.measure)
+        axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, loc="left")
-    axes.set_xlabel(plot.measure)
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -6,7 +6,7 @@ import statistics
 import tempfile
 
 from benchmarks import child
-from benchmarks.report import Cell, Table
+from benchmarks.report import Cell, Plot, Table
 
 
 def measure(passages: int, questions: int, url: str | None) -> list[Table]:
@@ -42,8 +42,9 @@ def measure(passages: int, questions: int, url: str | None) -> list[Table]:
         {"": name, "same first passage": first, "same passages among ten": ten}
         for name, (first, ten) in found["agreement"].items()
     ]
+    plot = Plot("median, ms", [(str(row[""]), float(row["median, ms"] or 0)) for row in rows])
     return [
-        Table("search", "Search", rows, notes),
+        Table("search", "Search", rows, notes, plot),
         Table(
             "agreement",
             "Agreement",

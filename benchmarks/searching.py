@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.child import say
 from benchmarks.corpus import Corpus, Passage
+from benchmarks.server import wait_for_merges
 from qa_app.haystack_without_torch import import_haystack
 
 import_haystack()
@@ -55,7 +56,8 @@ def in_all(folder: str, passages: int, questions: int, url: str | None) -> dict[
         queries: dict[str, Query] = {name: _asking(store) for name, store in stores.items()}
         if stock is not None:
             queries[_HAYSTACK] = _asking(stock)
-            _wait_for_merges(stock)
+        if url:
+            wait_for_merges(url)
         seconds, found = _ask(queries, [question for question, _ in asked])
         say("search: exact scoring, to compare with")
         exact = _exact(path, embedded.index, [question for question, _ in asked[1:]])
@@ -142,15 +144,6 @@ def _haystack_store(url: str, index: str) -> Any:
         embedding_field="",
         refresh_type="false",
     )
-
-
-def _wait_for_merges(stock: Any) -> None:
-    """Merging what was just written takes a core; a server at rest is measured."""
-    for _ in range(120):
-        nodes = stock.client.nodes.stats(metric="indices", index_metric="merge")["nodes"].values()
-        if not any(node["indices"]["merges"]["current"] for node in nodes):
-            return
-        time.sleep(1)
 
 
 def _asking(store: Any) -> Query:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,3 +43,13 @@ def version(url: str) -> str:
     """The server's version."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         return str(json.load(answer)["version"]["number"])
+
+
+def wait_for_merges(url: str) -> None:
+    """Merging what was just written takes a core; a server at rest is measured."""
+    for _ in range(300):
+        with urllib.request.urlopen(f"{url}/_nodes/stats/indices/merge", timeout=60) as answer:
+            nodes = json.load(answer)["nodes"].values()
+        if not any(node["indices"]["merges"]["current"] for node in nodes):
+            return
+        time.sleep(1)

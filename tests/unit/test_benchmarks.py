@@ -41,6 +41,31 @@ def test_ingestion(tmp_path: Path) -> None:
     assert 50 < row["peak memory, MB"] < 500
     assert len(row["at 25/50/75/100 %, MB"].split(" / ")) == 4
     assert "| qa_app, SQLite | 40 |" in text
+    assert (tmp_path / "ingestion.svg").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_formats(tmp_path: Path) -> None:
+    """The same texts as PDF and Word make about as many passages, and their parsers' share of the time is given."""
+    tables, _ = measured(tmp_path, "ingestion", "--passages", "80")
+    rows = {row[""]: row for row in tables["formats"]["rows"]}
+    assert list(rows) == ["plain text", "PDF", "Word"]
+    for row in rows.values():
+        assert row["files"] == 10
+        assert row["passages"] == pytest.approx(rows["plain text"]["passages"], rel=0.2)
+        assert 0 < row["of them parsers'"] < row["CPU seconds"]
+
+
+@pytest.mark.slow
+def test_growth(tmp_path: Path) -> None:
+    """Ingestion and the same questions are measured at three sizes, each ten times the one before."""
+    tables, _ = measured(tmp_path, "growth", "--passages", "1600")
+    rows = tables["growth"]["rows"]
+    assert [row["files"] for row in rows] == [2, 20, 200]
+    assert rows[0]["times the smallest's rate"] == 1
+    assert [row["passages"] for row in rows] == [row["passages"] for row in tables["growth-search"]["rows"]]
+    assert all(0 < row["median, ms"] <= row["slowest, ms"] for row in tables["growth-search"]["rows"])
+    assert all((tmp_path / f"{name}.svg").stat().st_size > 0 for name in ("growth", "growth-search"))
 
 
 @pytest.mark.slow
@@ -62,6 +87,7 @@ def test_corpus_is_deterministic() -> None:
     other.passages(1)
     assert passages == other.passages(7)
     assert one.question(passages[2], 5) == other.question(passages[2], 5)
+    assert one.question_about_file(3) == other.question_about_file(3) != one.question_about_file(4)
     assert Corpus(seed=1).file(3) != one.file(3)
 
 
