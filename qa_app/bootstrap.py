@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qa_app.errors import ConflictError, StoreUnavailableError
+from qa_app.errors import ConflictError, StoreError, StoreUnavailableError
 from qa_app.settings import Settings
 
 if TYPE_CHECKING:
     from haystack import Pipeline
 
+    from qa_app.evaluation.pipeline import PipelineEvaluation
     from qa_app.pipelines.ingestion import Ingestion
     from qa_app.pipelines.report import FileResult
     from qa_app.pipelines.uploads import Uploads
@@ -69,8 +74,8 @@ def database_path(settings: Settings) -> Path:
     return settings.data_path / "store.sqlite"
 
 
-def open_reader(settings: Settings) -> PassageReader:
-    """The reader, loaded. Raises ModelError."""
+def open_reader(settings: Settings, window: int = 256) -> PassageReader:
+    """The reader, loaded, taking ``window`` tokens at once. Raises ModelError, and SettingsError for the window."""
     from qa_app.reading.reader import PassageReader
 
     return PassageReader(
@@ -78,7 +83,10 @@ def open_reader(settings: Settings) -> PassageReader:
         engine=settings.reader_engine,
         top_k=settings.reader_top_k,
         context_window_size=settings.reader_context,
+        max_seq_len=window,
         engine_cache=str(settings.engine_cache_path),
+        calibrations=str(settings.calibrations_path),
+        min_precision=settings.reader_min_precision,
     )
 
 
@@ -153,6 +161,45 @@ def open_uploads(settings: Settings, store: PassageStore) -> Iterator[Uploads]:
             yield Uploads(store, runner, wipe)
         finally:
             runner.close()
+
+
+@contextmanager
+def open_pipeline_evaluation(settings: Settings) -> Iterator[PipelineEvaluation]:
+    """The answering pipeline over an index of its own, which is gone at the end; what is indexed is left alone."""
+    from qa_app.evaluation.pipeline import PipelineEvaluation
+    from qa_app.pipelines.answering import ask
+    from qa_app.splitting.splitter import PassageSplitter
+
+    with _scratch_store(settings) as store:
+        reader = open_reader(settings)
+        pipeline = build_answering(settings, store, reader)
+        yield PipelineEvaluation(
+            ask=partial(ask, pipeline),
+            retrieve=pipeline.get_node("Retriever").retrieve,
+            reader=reader,
+            splitter=PassageSplitter(words=settings.passage_words, overlap=settings.passage_overlap),
+            store=store,
+        )
+
+
+@contextmanager
+def _scratch_store(settings: Settings) -> Iterator[PassageStore]:
+    """An empty store of the kind that the settings choose; removed at the end, however that comes about."""
+    if settings.store == "sqlite":
+        with (
+            tempfile.TemporaryDirectory(prefix="qa-app-") as folder,
+            open_store(replace(settings, data_dir=folder)) as store,
+        ):
+            yield store
+        return
+    with open_store(replace(settings, index=f"evaluation-{secrets.token_hex(6)}")) as store:
+        try:
+            yield store
+        finally:
+            try:
+                store.delete_index(store.index)
+            except StoreError as error:
+                raise StoreError(f"the index {store.index} could not be removed, delete it by hand: {error}") from error
 
 
 def _fingerprint(settings: Settings) -> str:

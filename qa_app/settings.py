@@ -86,6 +86,12 @@ class Settings:
         "reader.engine_cache", "", "Folder of readers made for this processor; empty for one in data_dir"
     )
     reader_top_k: int = _setting("reader.top_k", 3, "Answers to a question", least=1)
+    reader_min_precision: float = _setting(
+        "reader.min_precision",
+        0.0,
+        "Share of right answers, 0 to 1, below which 'no answer' is said instead; 0 answers always",
+        least=0,
+    )
     reader_context: int = _setting("reader.context", 150, "Characters shown around an answer, about", least=20)
     api_host: str = _setting(
         "api.host", "127.0.0.1", "Address that the API listens on; others than this machine's need keys"
@@ -125,6 +131,11 @@ class Settings:
         """Where readers made for this processor are kept, made absolute."""
         given = self.reader_engine_cache
         return Path(given).expanduser().absolute() if given else self.data_path / "engines"
+
+    @property
+    def calibrations_path(self) -> Path:
+        """Where readers' calibrations are kept."""
+        return self.data_path / "calibrations"
 
 
 @dataclass(frozen=True)

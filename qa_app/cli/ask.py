@@ -32,6 +32,16 @@ def ask(
         str | None,
         typer.Option("--filters", help="""Haystack filter as JSON, such as '{"lang": "en"}'.""", show_default=False),
     ] = None,
+    min_precision: Annotated[
+        float | None,
+        typer.Option(
+            "--min-precision",
+            min=0.0,
+            max=1.0,
+            help="Answer only so surely that this share of such answers was right, 0.9 say.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a question from the indexed documents."""
@@ -40,7 +50,14 @@ def ask(
     from qa_app.pipelines.questions import check_question
 
     check_question(question)
-    settings = settings_room.load({"index": index, "reader_top_k": top_k, "retriever_top_k": passages})
+    settings = settings_room.load(
+        {
+            "index": index,
+            "reader_top_k": top_k,
+            "retriever_top_k": passages,
+            "reader_min_precision": min_precision,
+        }
+    )
     params = {"filters": _parsed(filters)} if filters is not None else {}
     with Answering(settings) as answering:
         result = answering.ask(question, params)

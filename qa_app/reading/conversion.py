@@ -26,7 +26,7 @@ from transformers import AutoModelForQuestionAnswering
 
 from qa_app.errors import ModelError
 from qa_app.reading.engines import Engine
-from qa_app.reading.model_files import sha256_of
+from qa_app.reading.model_files import fingerprint, sha256_of
 from qa_app.reading.openvino_engine import OpenVinoEngine, convert, has_bf16, quantize, read, save, version
 from qa_app.reading.spans import best_spans
 from qa_app.reading.windows import windows_of
@@ -148,11 +148,8 @@ def _place(key: str, cached: Path) -> Iterator[Path]:
 def _key(folder: Path, processor: SquadProcessor) -> str:
     # What PyTorch marks, which is kept with the conversion, depends on how texts are cut into windows.
     windows = f"{processor.max_seq_len} {processor.doc_stride} {processor.max_query_length}"
-    digest = hashlib.sha256(f"{_FORMAT} {version()} {windows}".encode())
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".bin") or path.name in ("config.json", "model.safetensors.index.json"):
-            digest.update(f"{path.name} {sha256_of(path)} ".encode())
-    return digest.hexdigest()[:32]
+    content = f"{_FORMAT} {version()} {windows} {fingerprint(folder)}"
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _kept(place: Path) -> Conversion | None:

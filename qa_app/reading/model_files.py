@@ -178,6 +178,15 @@ def _check_sums(folder: Path) -> None:
             )
 
 
+def fingerprint(folder: Path) -> str:
+    """What tells the model in ``folder`` from others: a hash of its weights and of how they are put together."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", ".bin") or path.name in ("config.json", "model.safetensors.index.json"):
+            digest.update(f"{path.name} {sha256_of(path)} ".encode())
+    return digest.hexdigest()[:32]
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()

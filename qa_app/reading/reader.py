@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import math
 import re
+import sys
 import warnings
-from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from haystack.modeling.model.predictions import QAPred
 from haystack.nodes import FARMReader
-from haystack.schema import Answer, Document, MultiLabel, Span
+from haystack.schema import Answer, Document, MultiLabel
 
 from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsError
+from qa_app.reading import calibration
+from qa_app.reading.calibration import Candidate
 from qa_app.reading.choice import choose
 from qa_app.reading.engines import TorchEngine
 from qa_app.reading.inferencer import PassageInferencer
+from qa_app.reading.model_files import fingerprint
 from qa_app.reading.parts import check_parts
+from qa_app.reading.places import placed
 from qa_app.reading.resolution import resolve
 from qa_app.settings import ENGINES, load
 
@@ -45,13 +53,17 @@ class PassageReader(FARMReader):
     give one question the answers of another. Reading stops at the deadline of :mod:`qa_app.reading.deadline`, between
     two forward passes of ``batch_size`` windows, with DeadlineError.
 
-    Confidence counts no padding, so that it does not depend on ``max_seq_len`` or on what is read beside. ``engine``
+    Confidence is one scale for answers and for "no answer", as :mod:`qa_app.reading.calibration` makes it of all
+    passages' scores; its figures are the ones in the folder ``calibrations`` (that of the settings in force where none
+    is given), else those that came with the model, else the usual ones. Answers less sure than those of which the share
+    ``min_precision`` was right when they were made are left out. ``engine``
     runs the forward pass, as :func:`qa_app.reading.choice.choose` says; what it is made of is kept in the folder
     ``engine_cache``, which is that of the settings in force where none is given. What FARMReader does with PyTorch's
     weights (training, saving, its own evaluation) needs ``engine="torch"``: other engines let go of them.
 
-    ``notice`` says why another model than the wanted one is in use, or is None; ``limit`` is the number of tokens that
-    the model takes at once. Raises ModelError, and SettingsError for windows that the model cannot take.
+    ``calibration_path`` is the file that calibrates this very model, there or not; ``notice`` says why another model
+    than the wanted one is in use, or is None; ``limit`` is the number of tokens that the model takes at once.
+    Raises ModelError, and SettingsError for windows that the model cannot take.
     """
 
     inferencer: PassageInferencer
@@ -68,6 +80,8 @@ class PassageReader(FARMReader):
         batch_size: int = 50,
         use_gpu: bool = True,
         engine_cache: str | None = None,
+        calibrations: str | None = None,
+        min_precision: float = 0.0,
     ) -> None:
         if engine not in ENGINES:
             raise SettingsError(f"reader.engine = {engine!r} is not one of: {', '.join(ENGINES)}")
@@ -93,11 +107,13 @@ class PassageReader(FARMReader):
                     progress_bar=False,
                     local_files_only=True,
                 )
+                self.inferencer.model.prediction_heads[0].use_confidence_scores_for_ranking = False
                 cached = Path(engine_cache) if engine_cache else load().engine_cache_path
                 chosen = choose(engine, self.resolved.folder, self.inferencer, cached)
                 self.inferencer = PassageInferencer(self.inferencer, chosen)
                 if not isinstance(chosen, TorchEngine):
                     self.inferencer.model.language_model.model.to("meta")  # its weights are not needed any more
+                    _give_back()
         except QaAppError:
             raise
         except MemoryError as error:
@@ -109,6 +125,13 @@ class PassageReader(FARMReader):
                 "or set reader.model to 'bundled'"
             ) from error
         self.limit = limit
+        if not 0 <= min_precision <= 1:
+            raise SettingsError(f"reader.min_precision = {min_precision} is not a share from 0 to 1")
+        kept = Path(calibrations) if calibrations else load().calibrations_path
+        self.calibration_path = kept / f"{fingerprint(self.resolved.folder)}.json"
+        own = self.resolved.folder / calibration.NAME
+        self.calibration = calibration.load(self.calibration_path) or calibration.load(own) or calibration.USUAL
+        self._threshold = self.calibration.threshold(min_precision) if min_precision else 0.0
 
     @property
     def engine(self) -> str:
@@ -120,7 +143,7 @@ class PassageReader(FARMReader):
         wanted = self._wanted(top_k)
         self._check_question(query)
         result: dict[str, Any] = super().predict(query, self._readable(documents), top_k=wanted * _CANDIDATES)
-        result["answers"] = _finished(result["answers"], documents, wanted)
+        result["answers"] = self._finished(result["answers"], documents)[:wanted]
         return result
 
     def predict_batch(
@@ -144,7 +167,7 @@ class PassageReader(FARMReader):
         result: dict[str, Any] = super().predict_batch(
             asked, [self._readable(some) for some in given], top_k=wanted * _CANDIDATES, batch_size=batch_size
         )
-        answers = [_finished(found, some, wanted) for found, some in zip(result["answers"], given)]
+        answers = [self._finished(found, some)[:wanted] for found, some in zip(result["answers"], given)]
         if each and len(queries) > 1:
             answers = [answers[i : i + len(lists)] for i in range(0, len(answers), len(lists))]
         return {**result, "queries": queries, "answers": answers}
@@ -164,6 +187,42 @@ class PassageReader(FARMReader):
             queries, lists or documents, top_k, batch_size, labels, add_isolated_node_eval
         )
         return output
+
+    def candidates(self, query: str, documents: list[Document]) -> list[Candidate]:
+        """What :meth:`predict` chooses from, as :mod:`qa_app.reading.calibration` weighs it. Raises as it does."""
+        self._check_question(query)
+        answers = super().predict(query, self._readable(documents), top_k=1)["answers"]
+        return _weighed(placed(answers, documents), documents)
+
+    def _extract_answers_of_predictions(
+        self, predictions: list[QAPred], top_k: int | None = None
+    ) -> tuple[list[Answer], float]:
+        """With confidence: all answers, by how far they exceed "no answer" in their passage; else as FARMReader."""
+        if not self.use_confidence_scores:
+            found: tuple[list[Answer], float] = super()._extract_answers_of_predictions(predictions, top_k)
+            return found
+        for prediction in predictions:
+            spans = [one for one in prediction.prediction if not self._check_no_answer(one)]
+            nothing = max((one.score for one in spans), default=0.0) - prediction.no_answer_gap
+            for one in spans:
+                one.confidence = one.score - nothing
+        answers, gap = super()._extract_answers_of_predictions(predictions)
+        return [answer for answer in answers if answer.document_ids], gap
+
+    def _finished(self, answers: Sequence[Answer], documents: Sequence[Document]) -> list[Answer]:
+        """The answers, each place once, with their places in files and their confidence, best first."""
+        result = placed(answers, documents)
+        if not self.use_confidence_scores:
+            return result
+        confidences, nothing = self.calibration.confidences(_weighed(result, documents))
+        for answer, confidence in zip(result, confidences):
+            answer.score = confidence
+        result = [answer for answer in result if answer.score >= self._threshold]
+        if self.return_no_answers:
+            none, _ = self._calc_no_answer([0.0], 0.0)
+            none.score = nothing
+            result.append(none)
+        return sorted(result, key=lambda answer: -answer.score)
 
     def _wanted(self, top_k: int | None) -> int:
         wanted = self.top_k if top_k is None else top_k
@@ -186,40 +245,20 @@ class PassageReader(FARMReader):
         return bool(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def _finished(answers: Sequence[Answer], documents: Sequence[Document], top_k: int) -> list[Answer]:
-    """The best ``top_k`` answers, each place once, with their places in files; keeps the order."""
-    by_id = {document.id: document for document in documents}
-    seen: set[tuple[object, int, int]] = set()
-    result: list[Answer] = []
-    for answer in answers:
-        if answer.document_ids:
-            document = by_id[answer.document_ids[0]]
-            _place(answer, document)
-            meta = answer.meta
-            place = (meta.get("file_id", document.id), meta["answer_start"], meta["answer_end"])
-            if place in seen:
-                continue
-            seen.add(place)
-        result.append(answer)
-    return result[:top_k]
+def _give_back() -> None:
+    """Gives the system back what loading has freed, some 130 MB that glibc would keep."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # other C libraries have no such call
+            ctypes.CDLL(None).malloc_trim(0)
 
 
-def _place(answer: Answer, document: Document) -> None:
-    """Makes the answer the very words at its offsets, and says where in the file they stand."""
-    span = answer.offsets_in_document[0]
-    start, end = span.start, span.end
-    content = document.content
-    if content[start:end] != answer.answer:
-        logger.debug("answer %r mended to the words at its offsets", answer.answer)
-        answer.answer = content[start:end]
-    before = answer.offsets_in_context[0].start
-    begin = start - before
-    answer.context = content[begin : begin + len(answer.context)]
-    answer.offsets_in_context = [Span(start=before, end=before + end - start)]
-    offset = document.meta.get("start")
-    if not isinstance(offset, int):
-        offset = 0  # A document that no splitter cut is its own file.
-    place: dict[str, Any] = {"answer_start": offset + start, "answer_end": offset + end}
-    if "page" in document.meta:
-        place["answer_page"] = document.meta["page"] + bisect_right(document.meta.get("page_breaks", []), start)
-    answer.meta = {**document.meta, **(answer.meta or {}), **place}
+def _weighed(answers: Sequence[Answer], documents: Sequence[Document]) -> list[Candidate]:
+    """The answers, whose scores are margins still, beside how well their passages were retrieved."""
+    odds = {document.id: _log_odds(document.score) for document in documents}
+    best = max(odds.values(), default=0.0)
+    return [Candidate(answer.answer, answer.score, odds[answer.document_ids[0]] - best) for answer in answers]
+
+
+def _log_odds(score: float | None) -> float:
+    """What Haystack made a retriever's score of, where it lies between 0 and 1; 0 for passages without a score."""
+    return math.log(score / (1 - score)) if score is not None and 0 < score < 1 else 0.0

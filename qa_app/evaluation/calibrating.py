@@ -1,0 +1,150 @@
+"""Fits a reader's confidence to how often it is right, on questions whose answers are known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from qa_app.errors import InvalidRequestError
+from qa_app.evaluation.confidence import bins, calibration_error, is_right
+from qa_app.evaluation.pipeline import PipelineEvaluation
+from qa_app.evaluation.squad_files import Question
+from qa_app.reading.calibration import USUAL, Calibration, Candidate
+
+#: The share of the questions whose passages are taken away: folders do not hold the answer to every question.
+_TAKEN = 1 / 3
+#: Fewer answers than these say nothing about how many of their like are right.
+_LEAST = 30
+#: Questions below which a fit is not worth its name.
+FEWEST = 100
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question's candidates, which of them are right, and whether the answer is in its passages or documents."""
+
+    group: str
+    candidates: list[Candidate]
+    right: list[bool]
+    there: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A calibration and how it does on documents that it was not fitted to.
+
+    ``error`` is the expected calibration error of first answers in percent, ``answered`` and ``right`` the shares of
+    the ``questions`` that got an answer, and of those answers that were right.
+    """
+
+    calibration: Calibration
+    questions: int
+    error: float
+    answered: float
+    right: float
+
+
+def drawn(questions: Sequence[Question], count: int | None) -> list[Question]:
+    """``count`` of ``questions`` or all, in a random order that is always the same."""
+    return random.Random(_SEED).sample(questions, min(count or len(questions), len(questions)))  # noqa: S311
+
+
+def gather(evaluation: PipelineEvaluation, questions: Sequence[Question]) -> Iterator[Asked | None]:
+    """What the reader finds for each question in the passages retrieved; None where nothing can be learnt of it."""
+    chance = random.Random(_SEED)  # noqa: S311 - a draw, no secret
+    for question in questions:
+        passages = evaluation.retrieve(question.text)
+        taken = chance.random() < _TAKEN
+        if taken:
+            gold = evaluation.gold(question)
+            passages = [passage for passage in passages if passage.id not in gold]
+        candidates = evaluation.reader.candidates(question.text, passages)
+        right = [is_right(question, one.text) for one in candidates]
+        # Said elsewhere too, so whether the passages hold the answer is not known.
+        known = not (taken and any(right))
+        yield Asked(question.context, candidates, right, bool(question.answers) and not taken) if known else None
+
+
+def fit(asked: Sequence[Asked]) -> Fit:
+    """Fits on all, and measures on each half of the contexts what was fitted on the other.
+
+    Raises InvalidRequestError for too few questions.
+    """
+    if len(asked) < FEWEST:
+        raise InvalidRequestError(f"{len(asked)} questions are too few to calibrate with; give at least {FEWEST}")
+    groups = sorted({one.group for one in asked})
+    random.Random(_SEED).shuffle(groups)  # noqa: S311
+    chosen = set(groups[: len(groups) // 2])
+    halves = [[one for one in asked if (one.group in chosen) is side] for side in (True, False)]
+    confidences: list[float] = []
+    right: list[bool] = []
+    answered: list[bool] = []
+    for other, held_out in (halves, halves[::-1]):
+        calibration = _fitted(other)
+        for one in held_out:
+            found, nothing = calibration.confidences(one.candidates)
+            best = max(range(len(found)), key=found.__getitem__, default=None)
+            answers = best is not None and found[best] > nothing
+            answered.append(answers)
+            confidences.append(found[best] if best is not None and answers else nothing)
+            right.append(one.right[best] if best is not None and answers else not one.there)
+    given = [(confidence, mark) for confidence, mark, answers in zip(confidences, right, answered) if answers]
+    return Fit(
+        calibration=replace(_fitted(asked), precisions=_precisions(given)),
+        questions=len(asked),
+        error=calibration_error(bins(confidences, right)),
+        answered=len(given) / len(asked),
+        right=sum(mark for _, mark in given) / len(given) if given else 0.0,
+    )
+
+
+def _fitted(asked: Sequence[Asked]) -> Calibration:
+    """The calibration under which what is true of ``asked`` is likeliest."""
+    loss = _loss(asked)
+    start = (1 / USUAL.temperature, USUAL.nothing, USUAL.other, USUAL.retriever)
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(1e-3, None), (None, None), (None, None), (0, None)])
+    return _calibration(found.x)
+
+
+def _calibration(values: Sequence[float]) -> Calibration:
+    sharpness, nothing, other, retriever = map(float, values)
+    return Calibration(1 / sharpness, nothing, other, retriever)
+
+
+def _loss(asked: Sequence[Asked]) -> Callable[[Sequence[float]], float]:
+    """The mean negative log-likelihood as a function of a calibration's four figures."""
+    width = max(len(one.candidates) for one in asked)
+    margins = np.full((len(asked), width), -np.inf)
+    leads = np.zeros((len(asked), width))
+    true = np.zeros((len(asked), width + 2), dtype=bool)
+    for row, one in enumerate(asked):
+        count = len(one.candidates)
+        margins[row, :count] = [candidate.margin for candidate in one.candidates]
+        leads[row, :count] = [candidate.lead for candidate in one.candidates]
+        true[row, :count] = one.right
+        if not any(one.right):
+            true[row, width + int(one.there)] = True
+
+    def loss(values: Sequence[float]) -> float:
+        shares = _calibration(values).shares(margins, leads)
+        return float(-np.log(np.maximum((shares * true).sum(axis=1), 1e-12)).mean())
+
+    return loss
+
+
+def _precisions(given: Sequence[tuple[float, bool]]) -> tuple[tuple[float, float], ...]:
+    """For every share of right answers that was reached, the least confidence from which on it was."""
+    order = sorted(given, reverse=True)
+    marks: NDArray[np.float64] = np.cumsum([mark for _, mark in order]) / np.arange(1, len(order) + 1)
+    found: list[tuple[float, float]] = []
+    for number in range(len(order) - 1, _LEAST - 2, -1):
+        confidence, share = round(order[number][0], 4), round(float(marks[number]), 4)
+        if not found or share > found[-1][1]:
+            found.append((confidence, share))
+    return tuple(found)
