@@ -46,6 +46,13 @@ def measure(passages: int, url: str | None) -> list[Table]:
                     url=address,
                 )
                 rows.append(_row(f"qa_app, {store}", found))
+        child.say("ingestion: the bare stores")
+        bare = child.run("benchmarks.limits", "with_sqlite", folder=str(texts), data=str(folder / "bare"))
+        rows.append(_row("bare SQLite", bare))
+        if url:
+            bare = child.run("benchmarks.limits", "with_elasticsearch", folder=str(texts), url=url)
+            rows.append(_row("bare Elasticsearch", bare))
+        notes.append("The bare stores get words alone, without files, metadata or places: no ingestion can be faster.")
         if url:
             files = min(passages, _MOST_HAYSTACK) // A_FILE
             child.run("benchmarks.ingesting", "make_files", folder=str(fewer), files=files)
