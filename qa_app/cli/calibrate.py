@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +39,7 @@ def calibrate(
     from qa_app.evaluation.calibrating import drawn, fit, gather
     from qa_app.evaluation.squad_files import read_questions
 
-    settings = replace(settings_room.load({"reader_model": model}), reader_min_precision=0.0)
+    settings = settings_room.load({"reader_model": model, "reader_min_precision": 0.0})
     questions = [question for file in files for question in read_questions(file, places=True)]
     with bootstrap.open_pipeline_evaluation(settings) as evaluation:
         evaluation.index(questions)

@@ -77,7 +77,7 @@ def reader(
     from qa_app import settings as settings_room
     from qa_app.evaluation.squad_files import read_questions
 
-    settings = settings_room.load({"reader_model": model, "reader_engine": engine})
+    settings = settings_room.load({"reader_model": model, "reader_engine": engine, "reader_min_precision": 0.0})
     earlier = _earlier(compare)
     _check_writable(predictions)
     scores = predictions and predictions.with_name(f"{predictions.stem}.no-answer.json")
