@@ -21,13 +21,14 @@ from qa_app.errors import ConflictError, StoreError, StoreUnavailableError
 from qa_app.settings import Settings
 
 if TYPE_CHECKING:
-    from haystack import Pipeline
+    from haystack import BaseComponent, Pipeline
 
     from qa_app.evaluation.pipeline import PipelineEvaluation
     from qa_app.pipelines.ingestion import Ingestion
     from qa_app.pipelines.report import FileResult
     from qa_app.pipelines.uploads import Uploads
     from qa_app.pipelines.walking import Walk
+    from qa_app.reading.promoted import PromotedReaders
     from qa_app.reading.reader import PassageReader
     from qa_app.stores.passage_store import PassageStore
 
@@ -74,12 +75,24 @@ def database_path(settings: Settings) -> Path:
     return settings.data_path / "store.sqlite"
 
 
+def promoted_readers(settings: Settings) -> PromotedReaders:
+    """The readers that took the place of those in settings."""
+    from qa_app.reading.promoted import PromotedReaders
+
+    return PromotedReaders(settings.data_path / "readers")
+
+
 def open_reader(settings: Settings, window: int = 256) -> PassageReader:
-    """The reader, loaded, taking ``window`` tokens at once. Raises ModelError, and SettingsError for the window."""
+    """The reader that the settings name or that took its place, as :func:`open_reader_of` opens it."""
+    return open_reader_of(settings, promoted_readers(settings).current(settings.reader_model), window)
+
+
+def open_reader_of(settings: Settings, model: str, window: int = 256) -> PassageReader:
+    """The reader ``model``, loaded, taking ``window`` tokens at once. Raises ModelError, and SettingsError."""
     from qa_app.reading.reader import PassageReader
 
     return PassageReader(
-        model=settings.reader_model,
+        model=model,
         engine=settings.reader_engine,
         top_k=settings.reader_top_k,
         context_window_size=settings.reader_context,
@@ -112,9 +125,23 @@ def open_indexing(settings: Settings, store: PassageStore) -> Iterator[Pipeline]
     )
     splitter = PassageSplitter(words=settings.passage_words, overlap=settings.passage_overlap)
     try:
-        yield indexing_pipeline(converter, splitter, store)
+        yield indexing_pipeline(converter, splitter, store, _enriching(settings))
     finally:
         converter.close()
+
+
+def _enriching(settings: Settings) -> dict[str, BaseComponent]:
+    """The models that enrich passages, loaded, by the names of their nodes. Raises ModelError."""
+    if not settings.enriches:
+        return {}  # and torch stays outside
+    from qa_app.reading.enrichment import PassageClassifier, PassageEntities
+
+    nodes: dict[str, BaseComponent] = {}
+    if settings.enrich_classifier:
+        nodes["Classifier"] = PassageClassifier(model=settings.enrich_classifier)
+    if settings.enrich_entities:
+        nodes["Entities"] = PassageEntities(model=settings.enrich_entities)
+    return nodes
 
 
 @contextmanager
@@ -203,8 +230,15 @@ def _scratch_store(settings: Settings) -> Iterator[PassageStore]:
 
 
 def _fingerprint(settings: Settings) -> str:
-    """The settings that passages depend on."""
-    return f"{settings.passage_words} {settings.passage_overlap}"
+    """The settings that passages depend on, and the models, by what is in them."""
+    from qa_app.reading.model_files import CLASSIFIER, ENTITIES, fingerprint
+    from qa_app.reading.resolution import resolve
+
+    parts = [f"{settings.passage_words} {settings.passage_overlap}"]
+    for purpose, model in ((CLASSIFIER, settings.enrich_classifier), (ENTITIES, settings.enrich_entities)):
+        if model:
+            parts.append(f"{purpose.setting} {fingerprint(resolve(model, purpose).folder)}")
+    return " ".join(parts)
 
 
 @contextmanager

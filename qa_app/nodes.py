@@ -17,6 +17,7 @@ from qa_app.converters.nodes import (
     TxtFileConverter,
 )
 from qa_app.pipelines.indexing import FileWriter
+from qa_app.reading.enrichment import PassageClassifier, PassageEntities
 from qa_app.reading.reader import PassageReader
 from qa_app.splitting.splitter import PassageSplitter
 from qa_app.stores.elasticsearch import ElasticsearchDocumentStore
@@ -29,6 +30,8 @@ __all__ = [
     "FileWriter",
     "HtmlFileConverter",
     "MarkdownFileConverter",
+    "PassageClassifier",
+    "PassageEntities",
     "PassageReader",
     "PassageSplitter",
     "PdfFileConverter",

@@ -77,6 +77,12 @@ class Settings:
     )
     ingest_memory_mb: int = _setting("ingest.memory_mb", 1024, "Memory a converting process may use, in MB", least=256)
     ingest_max_file_mb: int = _setting("ingest.max_file_mb", 50, "Largest file that is converted, in MB", least=1)
+    enrich_classifier: str = _setting(
+        "enrich.classifier", "", "Model that gives every passage a label: a hub name or a folder; empty for none"
+    )
+    enrich_entities: str = _setting(
+        "enrich.entities", "", "Model that finds the entities of every passage, named likewise; empty for none"
+    )
     retriever_top_k: int = _setting("retriever.top_k", 10, "Passages that the reader reads for a question", least=1)
     reader_model: str = _setting("reader.model", DEFAULT_READER, "Reader: a model's name on the hub, or a folder")
     reader_engine: str = _setting(
@@ -125,6 +131,11 @@ class Settings:
     def data_path(self) -> Path:
         """The data folder, made absolute."""
         return Path(self.data_dir or _default_data_dir()).expanduser().absolute()
+
+    @property
+    def enriches(self) -> bool:
+        """Whether models look at passages while they are indexed, which takes torch."""
+        return bool(self.enrich_classifier or self.enrich_entities)
 
     @property
     def engine_cache_path(self) -> Path:

@@ -129,9 +129,10 @@ def _store(settings: Settings) -> Iterator[Check]:
 
 
 def _reader(settings: Settings) -> Iterator[Check]:
+    from qa_app import bootstrap
     from qa_app.reading.resolution import resolve
 
-    model = resolve(settings.reader_model)
+    model = resolve(bootstrap.promoted_readers(settings).current(settings.reader_model))
     if model.notice:
         yield Check("reader", "warning", model.notice)
     else:

@@ -50,7 +50,8 @@ def ingest(
 
     metadata = parse_meta(meta or [])
     settings = settings_room.load({"index": index})
-    import_haystack()
+    if not settings.enriches:
+        import_haystack()
     from qa_app.pipelines.walking import Walk
 
     walk = Walk(follow_symlinks=follow_symlinks, hidden=hidden, exclude=tuple(exclude or ()))

@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from qa_app import __version__
-from qa_app.cli import ask, demo, doctor, documents, ingest, page, predict, serve, transfer
+from qa_app.cli import (
+    ask,
+    calibrate,
+    demo,
+    doctor,
+    documents,
+    evaluate,
+    improve,
+    ingest,
+    page,
+    predict,
+    serve,
+    train,
+    transfer,
+)
 from qa_app.cli.output import say
 from qa_app.errors import QaAppError
 
@@ -46,6 +60,10 @@ app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
 app.command("predict")(predict.predict)
 app.add_typer(documents.app, name="documents")
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(train.app, name="train")
+app.command("calibrate")(calibrate.calibrate)
+app.command("improve")(improve.improve)
 app.command("up")(page.up)
 app.command("serve")(serve.serve)
 app.command("ui")(page.ui)

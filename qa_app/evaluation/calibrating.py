@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.confidence import bins, calibration_error, is_right
 from qa_app.evaluation.pipeline import PipelineEvaluation
 from qa_app.evaluation.squad_files import Question
-from qa_app.reading.calibration import USUAL, Calibration, Candidate
+from qa_app.reading.calibration import USUAL, Calibration, Pool
 
 #: The share of the questions whose passages are taken away: folders do not hold the answer to every question.
 _TAKEN = 1 / 3
@@ -27,10 +28,10 @@ _SEED = 7
 
 @dataclass(frozen=True)
 class Asked:
-    """A question's candidates, which of them are right, and whether the answer is in its passages or documents."""
+    """What the reader found for a question, what of it is right, and whether the answer was in the passages read."""
 
     group: str
-    candidates: list[Candidate]
+    pool: Pool
     right: list[bool]
     there: bool
 
@@ -64,11 +65,11 @@ def gather(evaluation: PipelineEvaluation, questions: Sequence[Question]) -> Ite
         if taken:
             gold = evaluation.gold(question)
             passages = [passage for passage in passages if passage.id not in gold]
-        candidates = evaluation.reader.candidates(question.text, passages)
-        right = [is_right(question, one.text) for one in candidates]
+        pool = evaluation.reader.pool(question.text, passages)
+        right = [is_right(question, one.text) for one in pool.candidates]
         # Said elsewhere too, so whether the passages hold the answer is not known.
         known = not (taken and any(right))
-        yield Asked(question.context, candidates, right, bool(question.answers) and not taken) if known else None
+        yield Asked(question.context, pool, right, bool(question.answers) and not taken) if known else None
 
 
 def fit(asked: Sequence[Asked]) -> Fit:
@@ -88,7 +89,7 @@ def fit(asked: Sequence[Asked]) -> Fit:
     for other, held_out in (halves, halves[::-1]):
         calibration = _fitted(other)
         for one in held_out:
-            found, nothing = calibration.confidences(one.candidates)
+            found, nothing = calibration.confidences(one.pool)
             best = max(range(len(found)), key=found.__getitem__, default=None)
             answers = best is not None and found[best] > nothing
             answered.append(answers)
@@ -108,7 +109,7 @@ def _fitted(asked: Sequence[Asked]) -> Calibration:
     """The calibration under which what is true of ``asked`` is likeliest."""
     loss = _loss(asked)
     start = (1 / USUAL.temperature, USUAL.nothing, USUAL.other, USUAL.retriever)
-    found = minimize(loss, start, method="L-BFGS-B", bounds=[(1e-3, None), (None, None), (None, None), (0, None)])
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(1e-3, None), (None, None), (None, None), (1e-6, None)])
     return _calibration(found.x)
 
 
@@ -119,32 +120,35 @@ def _calibration(values: Sequence[float]) -> Calibration:
 
 def _loss(asked: Sequence[Asked]) -> Callable[[Sequence[float]], float]:
     """The mean negative log-likelihood as a function of a calibration's four figures."""
-    width = max(len(one.candidates) for one in asked)
+    asked = [one for one in asked if one.pool.candidates]  # of the others it is sure what to say
+    width = max(len(one.pool.candidates) for one in asked)
     margins = np.full((len(asked), width), -np.inf)
     leads = np.zeros((len(asked), width))
+    passages = np.full((len(asked), max(len(one.pool.leads) for one in asked)), -np.inf)
     true = np.zeros((len(asked), width + 2), dtype=bool)
     for row, one in enumerate(asked):
-        count = len(one.candidates)
-        margins[row, :count] = [candidate.margin for candidate in one.candidates]
-        leads[row, :count] = [candidate.lead for candidate in one.candidates]
+        count = len(one.pool.candidates)
+        margins[row, :count] = [candidate.margin for candidate in one.pool.candidates]
+        leads[row, :count] = [candidate.lead for candidate in one.pool.candidates]
+        passages[row, : len(one.pool.leads)] = one.pool.leads
         true[row, :count] = one.right
         if not any(one.right):
             true[row, width + int(one.there)] = True
 
     def loss(values: Sequence[float]) -> float:
-        shares = _calibration(values).shares(margins, leads)
+        shares = _calibration(values).shares(margins, leads, passages)
         return float(-np.log(np.maximum((shares * true).sum(axis=1), 1e-12)).mean())
 
     return loss
 
 
 def _precisions(given: Sequence[tuple[float, bool]]) -> tuple[tuple[float, float], ...]:
-    """For every share of right answers that was reached, the least confidence from which on it was."""
+    """For every whole percent of right answers that was reached, the least confidence from which on it was."""
     order = sorted(given, reverse=True)
     marks: NDArray[np.float64] = np.cumsum([mark for _, mark in order]) / np.arange(1, len(order) + 1)
     found: list[tuple[float, float]] = []
     for number in range(len(order) - 1, _LEAST - 2, -1):
-        confidence, share = round(order[number][0], 4), round(float(marks[number]), 4)
+        confidence, share = round(order[number][0], 4), math.floor(100 * marks[number]) / 100
         if not found or share > found[-1][1]:
             found.append((confidence, share))
     return tuple(found)

@@ -1,8 +1,9 @@
-"""From files to a store: ``File -> Converter -> Splitter -> Writer``."""
+"""From files to a store: ``File -> Converter -> Splitter -> Writer``, with models that enrich before the writer."""
 
 # No postponed annotations here: Haystack resolves a constructor's among its own names when it loads a pipeline file.
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from haystack import BaseComponent, Pipeline
@@ -56,13 +57,23 @@ def _record(file: Document) -> Document:
     return Document(id=meta["file_id"], content=file.content, meta={**meta, "version": version})
 
 
-def indexing_pipeline(converter: BaseComponent, splitter: BaseComponent, store: PassageStore) -> Pipeline:
-    """A pipeline that converts, splits and writes files; saves to Haystack's YAML.
+def indexing_pipeline(
+    converter: BaseComponent,
+    splitter: BaseComponent,
+    store: PassageStore,
+    enriching: Mapping[str, BaseComponent] | None = None,
+) -> Pipeline:
+    """A pipeline that converts, splits, enriches and writes files; saves to Haystack's YAML.
 
+    ``enriching`` are nodes by name that take and give passages with their ``files``, in the order they are to run in.
     ``run(file_paths=[..], meta=[..])`` gives ``written``, ``conflicts`` and ``rejections``.
     """
     pipeline = Pipeline()
     pipeline.add_node(converter, name="Converter", inputs=["File"])
     pipeline.add_node(splitter, name="Splitter", inputs=["Converter"])
-    pipeline.add_node(FileWriter(document_store=store), name="Writer", inputs=["Splitter"])
+    last = "Splitter"
+    for name, node in (enriching or {}).items():
+        pipeline.add_node(node, name=name, inputs=[last])
+        last = name
+    pipeline.add_node(FileWriter(document_store=store), name="Writer", inputs=[last])
     return pipeline

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,8 +21,7 @@ NAME = "calibration.json"
 class Candidate:
     """A span that may be the answer.
 
-    ``margin`` is by how much its score exceeds that of "no answer" in the same passage; ``lead`` is how far the
-    retriever's score of the passage, as log-odds, is behind the best of the question's passages: 0 or less.
+    ``margin`` is by how much its score exceeds that of "no answer" in the same passage; ``lead`` is its passage's.
     """
 
     text: str
@@ -32,14 +30,25 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """What competes for a question: the candidates of all passages read, and the passages' leads.
+
+    A lead is how far the retriever's score of the passage, as log-odds, is behind the best of them: 0 or less.
+    """
+
+    candidates: list[Candidate]
+    leads: list[float]
+
+
+@dataclass(frozen=True)
 class Calibration:
     """How confidence is made of scores, as fitted on held-out questions.
 
-    Every candidate has the weight exp(margin / temperature + retriever * lead), "it is not in these passages" has
-    exp(nothing), and "it is, in other words" exp(other). The confidence of a text is the share of all candidates that
-    say it, and that of "no answer" the share of ``nothing``; with the share of ``other`` they make one. ``precisions``
-    are pairs of a confidence and the share of the held-out questions that were answered at least so
-    surely whose answer was right, both from 0 to 1 and rising; none where nothing was measured.
+    Every candidate has the weight exp(margin / temperature + retriever * lead), and every passage two more:
+    exp(nothing + retriever * lead) for "it is not here", and the same with ``other`` for "it is, in other words". The
+    confidence of a text is the share of all candidates that say it, and that of "no answer" the share of ``nothing``;
+    with the share of ``other`` they make one. ``precisions`` are pairs of a confidence and the share of right answers
+    among the held-out ones that were at least so sure, both from 0 to 1 and rising; none where nothing was measured.
     """
 
     temperature: float
@@ -48,23 +57,34 @@ class Calibration:
     retriever: float
     precisions: tuple[tuple[float, float], ...] = ()
 
-    def confidences(self, candidates: Sequence[Candidate]) -> tuple[list[float], float]:
-        """The confidence of each of ``candidates``, and of "no answer", each from 0 to 1."""
-        if not candidates:
+    def confidences(self, pool: Pool) -> tuple[list[float], float]:
+        """The confidence of each candidate of ``pool``, and of "no answer", each from 0 to 1."""
+        if not pool.candidates:
             return [], 1.0
-        *shares, nothing, _ = self.shares(
-            np.array([one.margin for one in candidates]), np.array([one.lead for one in candidates])
-        ).tolist()
+        margins, leads = zip(*((one.margin, one.lead) for one in pool.candidates))
+        *shares, nothing, _ = self.shares(np.array(margins), np.array(leads), np.array(pool.leads)).tolist()
         said: dict[str, float] = {}
-        for one, share in zip(candidates, shares):
+        for one, share in zip(pool.candidates, shares):
             said[_same(one.text)] = said.get(_same(one.text), 0.0) + share
-        return [min(said[_same(one.text)], 1.0) for one in candidates], nothing
+        return [min(said[_same(one.text)], 1.0) for one in pool.candidates], nothing
 
-    def shares(self, margins: NDArray[np.float64], leads: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The shares of all candidates, of ``nothing`` and of ``other``, along the last axis."""
-        weights = margins / self.temperature + self.retriever * leads
-        ends = np.broadcast_to((self.nothing, self.other), (*weights.shape[:-1], 2))
-        weights = np.concatenate([weights, ends], axis=-1)
+    def shares(
+        self, margins: NDArray[np.float64], leads: NDArray[np.float64], passages: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The shares of all candidates, of ``nothing`` and of ``other``, along the last axis.
+
+        ``margins`` and ``leads`` are the candidates', ``passages`` the leads of all passages; where they are padded,
+        margins and passages are -inf.
+        """
+        retrieved = np.exp(self.retriever * passages).sum(axis=-1, keepdims=True)
+        weights = np.concatenate(
+            [
+                margins / self.temperature + self.retriever * leads,
+                self.nothing + np.log(retrieved),
+                self.other + np.log(retrieved),
+            ],
+            axis=-1,
+        )
         powers = np.exp(weights - weights.max(axis=-1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
@@ -83,11 +103,11 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Writes a file that :func:`load` reads."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="ascii")
+        path.write_text(json.dumps(asdict(self)) + "\n", encoding="ascii")
 
 
 #: For readers that nobody calibrated: that of the bundled one, without its measured precisions.
-USUAL = Calibration(temperature=3.0, nothing=2.2, other=1.8, retriever=2.5)
+USUAL = Calibration(temperature=2.9, nothing=1.6, other=1.3, retriever=2.5)
 
 
 def load(path: Path) -> Calibration | None:

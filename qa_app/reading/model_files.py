@@ -1,4 +1,4 @@
-"""Is this folder a question answering model that may be loaded?
+"""Is this folder a model of the wanted kind that may be loaded?
 
 Checked before any library opens it: what is missing or damaged gets a message with the way out, and nothing in the
 folder can make a library run code.
@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,55 @@ _CODE_PREFIX = "_attn_implementation"
 _OTHER_WEIGHTS = ("language_model.bin", "language_model_config.json", "model.onnx", "adapter_config.json")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 _INDEX = "model.safetensors.index.json"
-_HEAD = "qa_outputs.weight"
 _MAX_HEADER = 100 * 1024 * 1024
 _TYPE_BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
 _AGAIN = "copy the model again, whole"
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a model is for: how messages name it, and how it is known.
+
+    ``architecture`` is how its class in transformers ends, ``heads`` are possible ends of its last layer's name.
+    """
+
+    setting: str
+    noun: str
+    does: str
+    called: str
+    architecture: str
+    heads: tuple[str, ...]
+    otherwise: str
+
+
+READER = Purpose(
+    setting="reader.model",
+    noun="reader",
+    does="answer questions",
+    called="question answering",
+    architecture="ForQuestionAnswering",
+    heads=("qa_outputs.weight",),
+    otherwise="to 'bundled' for the one that ships with the application",
+)
+_CLASSIFIERS = ("classifier.weight", "classifier.out_proj.weight", "score.weight")
+CLASSIFIER = Purpose(
+    setting="enrich.classifier",
+    noun="classifier",
+    does="classify texts",
+    called="text classification",
+    architecture="ForSequenceClassification",
+    heads=_CLASSIFIERS,
+    otherwise="to nothing, so that passages get no label",
+)
+ENTITIES = Purpose(
+    setting="enrich.entities",
+    noun="entity finder",
+    does="find entities",
+    called="token classification",
+    architecture="ForTokenClassification",
+    heads=_CLASSIFIERS,
+    otherwise="to nothing, so that passages get no entities",
+)
 
 
 def has_weights(folder: Path) -> bool:
@@ -33,22 +79,22 @@ def has_weights(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("model.safetensors", _INDEX, "pytorch_model.bin"))
 
 
-def check_model(folder: Path) -> None:
-    """Raises ModelError where ``folder`` does not hold a whole extractive question answering model."""
+def check_model(folder: Path, purpose: Purpose = READER) -> None:
+    """Raises ModelError where ``folder`` does not hold a whole model for ``purpose``."""
     if not folder.is_dir():
         raise ModelError(
-            f"the reader's folder {folder} is not there; set reader.model to a folder with a question answering model, "
-            "or to 'bundled' for the one that ships with the application"
+            f"the {purpose.noun}'s folder {folder} is not there; set {purpose.setting} to a folder with a "
+            f"{purpose.called} model, or {purpose.otherwise}"
         )
     try:
-        _check_files(folder)
+        _check_files(folder, purpose)
     except OSError as error:
-        raise ModelError(f"the reader in {folder} cannot be read ({error.strerror}); {_AGAIN}") from error
+        raise ModelError(f"the {purpose.noun} in {folder} cannot be read ({error.strerror}); {_AGAIN}") from error
     except RecursionError as error:
         raise ModelError(f"the configuration in {folder} is nested too deeply; {_AGAIN}") from error
 
 
-def _check_files(folder: Path) -> None:
+def _check_files(folder: Path, purpose: Purpose) -> None:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} has no config.json, so it is not a model; {_AGAIN}")
     config = _json(folder / "config.json")
@@ -63,14 +109,14 @@ def _check_files(folder: Path) -> None:
             )
     architectures = config.get("architectures")
     named = architectures if isinstance(architectures, list) else []
-    if named and not any(isinstance(name, str) and name.endswith("ForQuestionAnswering") for name in named):
+    if named and not any(isinstance(name, str) and name.endswith(purpose.architecture) for name in named):
         raise ModelError(
-            f"{folder} holds a {named[0]}, which does not answer questions; "
-            "choose a model made for extractive question answering"
+            f"{folder} holds a {named[0]}, which does not {purpose.does}; "
+            f"choose a model made for {'extractive ' if purpose is READER else ''}{purpose.called}"
         )
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise ModelError(f"{folder} has no tokenizer (tokenizer.json or vocab.txt); {_AGAIN}")
-    _check_weights(folder)
+    _check_weights(folder, purpose)
     _check_sums(folder)
 
 
@@ -98,7 +144,7 @@ def _check_no_code(path: Path, value: Any) -> None:
         _check_no_code(path, inner)
 
 
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path, purpose: Purpose) -> None:
     if not has_weights(folder):
         raise ModelError(f"{folder} has no weights (model.safetensors); {_AGAIN}")
     single, index = folder / "model.safetensors", folder / _INDEX
@@ -108,8 +154,8 @@ def _check_weights(folder: Path) -> None:
         weights, names = index, _sharded_names(index)
     else:
         return  # The names in a pickle are known only once torch has loaded it, weights only.
-    if not any(name.endswith(_HEAD) for name in names):
-        raise ModelError(f"{weights} has no question answering head ({_HEAD}); choose another model")
+    if not any(name.endswith(purpose.heads) for name in names):
+        raise ModelError(f"{weights} has no {purpose.called} head ({purpose.heads[0]}); choose another model")
 
 
 def _sharded_names(index: Path) -> list[str]:

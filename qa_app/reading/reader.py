@@ -19,7 +19,7 @@ from haystack.schema import Answer, Document, MultiLabel
 
 from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsError
 from qa_app.reading import calibration
-from qa_app.reading.calibration import Candidate
+from qa_app.reading.calibration import Candidate, Pool
 from qa_app.reading.choice import choose
 from qa_app.reading.engines import TorchEngine
 from qa_app.reading.inferencer import PassageInferencer
@@ -188,11 +188,11 @@ class PassageReader(FARMReader):
         )
         return output
 
-    def candidates(self, query: str, documents: list[Document]) -> list[Candidate]:
+    def pool(self, query: str, documents: list[Document]) -> Pool:
         """What :meth:`predict` chooses from, as :mod:`qa_app.reading.calibration` weighs it. Raises as it does."""
         self._check_question(query)
         answers = super().predict(query, self._readable(documents), top_k=1)["answers"]
-        return _weighed(placed(answers, documents), documents)
+        return _pool(placed(answers, documents), documents)
 
     def _extract_answers_of_predictions(
         self, predictions: list[QAPred], top_k: int | None = None
@@ -214,7 +214,7 @@ class PassageReader(FARMReader):
         result = placed(answers, documents)
         if not self.use_confidence_scores:
             return result
-        confidences, nothing = self.calibration.confidences(_weighed(result, documents))
+        confidences, nothing = self.calibration.confidences(_pool(result, documents))
         for answer, confidence in zip(result, confidences):
             answer.score = confidence
         result = [answer for answer in result if answer.score >= self._threshold]
@@ -252,11 +252,13 @@ def _give_back() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def _weighed(answers: Sequence[Answer], documents: Sequence[Document]) -> list[Candidate]:
-    """The answers, whose scores are margins still, beside how well their passages were retrieved."""
+def _pool(answers: Sequence[Answer], documents: Sequence[Document]) -> Pool:
+    """The answers, whose scores are margins still, beside how well the passages were retrieved."""
     odds = {document.id: _log_odds(document.score) for document in documents}
     best = max(odds.values(), default=0.0)
-    return [Candidate(answer.answer, answer.score, odds[answer.document_ids[0]] - best) for answer in answers]
+    leads = {id: value - best for id, value in odds.items()}
+    candidates = [Candidate(answer.answer, answer.score, leads[answer.document_ids[0]]) for answer in answers]
+    return Pool(candidates, list(leads.values()))
 
 
 def _log_odds(score: float | None) -> float:

@@ -8,7 +8,7 @@ import pytest
 from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.calibrating import Asked, drawn, fit
 from qa_app.evaluation.squad_files import Question
-from qa_app.reading.calibration import Calibration, Candidate
+from qa_app.reading.calibration import Calibration, Candidate, Pool
 
 TRUE = Calibration(temperature=2.5, nothing=1.2, other=0.3, retriever=1.8)
 
@@ -20,9 +20,11 @@ def asked_of(calibration: Calibration, count: int) -> list[Asked]:
     for number in range(count):
         width = int(chance.integers(1, 8))
         margins, leads = chance.normal(1, 4, width), np.minimum(0, chance.normal(-0.5, 0.5, width))
-        true = int(chance.choice(width + 2, p=calibration.shares(margins, leads)))
+        leads[0] = 0
+        true = int(chance.choice(width + 2, p=calibration.shares(margins, leads, leads)))
         candidates = [Candidate(f"t{n}", float(m), float(lead)) for n, (m, lead) in enumerate(zip(margins, leads))]
-        made.append(Asked(f"g{number // 3}", candidates, [n == true for n in range(width)], true != width))
+        pool = Pool(candidates, leads.tolist())
+        made.append(Asked(f"g{number // 3}", pool, [n == true for n in range(width)], true != width))
     return made
 
 
@@ -43,7 +45,7 @@ def test_precisions_hold_elsewhere() -> None:
     assert threshold < 1
     marks = []
     for one in asked_of(TRUE, 9000)[4000:]:
-        confidences, nothing = calibration.confidences(one.candidates)
+        confidences, nothing = calibration.confidences(one.pool)
         best = int(np.argmax(confidences))
         if confidences[best] >= max(threshold, nothing):
             marks.append(one.right[best])

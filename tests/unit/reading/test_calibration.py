@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qa_app.errors import ModelError, SettingsError
-from qa_app.reading.calibration import USUAL, Calibration, Candidate, load
+from qa_app.reading.calibration import USUAL, Calibration, Candidate, Pool, load
 from qa_app.reading.reader import PassageReader
 
 FIGURES = Calibration(2.0, 1.0, 0.5, 1.5, precisions=((0.2, 0.6), (0.4, 0.8), (0.7, 0.95)))
@@ -26,36 +26,48 @@ def candidate(text: str, margin: float = 1.0, lead: float = 0.0) -> Candidate:
     return Candidate(text, margin, lead)
 
 
+def confidences(*candidates: Candidate, passages: int = 1) -> tuple[list[float], float]:
+    """Of candidates in ``passages`` passages of the same lead."""
+    return FIGURES.confidences(Pool(list(candidates), [0.0] * passages))
+
+
 class TestConfidences:
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-50, 50), st.floats(-5, 0)), max_size=20))
     def test_a_whole(self, found: list[tuple[str, float, float]]) -> None:
         """Different texts and "no answer" never make more than one, and none is outside 0 to 1."""
         candidates = [candidate(*one) for one in found]
-        confidences, nothing = FIGURES.confidences(candidates)
-        by_text = dict(zip((one.text for one in candidates), confidences))
+        each, nothing = FIGURES.confidences(Pool(candidates, [one.lead for one in candidates]))
+        by_text = dict(zip((one.text for one in candidates), each))
         assert sum(by_text.values()) + nothing <= 1 + 1e-9
-        assert all(0 <= confidence <= 1 for confidence in [*confidences, nothing])
+        assert all(0 <= confidence <= 1 for confidence in [*each, nothing])
 
     def test_what_makes_surer(self) -> None:
         """A higher margin, a better retrieved passage, and another passage that says the same."""
-        [low, other], nothing = FIGURES.confidences([candidate("a", 1), candidate("b", 1)])
+        [low, other], nothing = confidences(candidate("a", 1), candidate("b", 1))
         assert low == other
-        assert FIGURES.confidences([candidate("a", 3), candidate("b", 1)])[0][0] > low
-        assert FIGURES.confidences([candidate("a", 1), candidate("b", 1, lead=-1)])[0][0] > low
-        [first, _, again], less = FIGURES.confidences([candidate("A  x"), candidate("b"), candidate("a x")])
+        assert confidences(candidate("a", 3), candidate("b", 1))[0][0] > low
+        assert confidences(candidate("a", 1), candidate("b", 1, lead=-1))[0][0] > low
+        [first, _, again], less = confidences(candidate("A  x"), candidate("b"), candidate("a x"))
         assert first == again > low
         assert less < nothing
 
+    def test_what_makes_less_sure(self) -> None:
+        """Each passage that says nothing of it, less where it was hardly retrieved."""
+        alone = confidences(candidate("a"))[0][0]
+        assert confidences(candidate("a"), passages=3)[0][0] < alone
+        assert FIGURES.confidences(Pool([candidate("a")], [0.0, -9.0]))[0][0] == pytest.approx(alone, abs=0.001)
+
     def test_by_hand(self) -> None:
-        """The share of exp(margin / temperature + retriever * lead) beside exp(nothing) and exp(other)."""
-        [share], nothing = FIGURES.confidences([candidate("a", 3, -0.2)])
+        """The share of exp(margin / temperature + retriever * lead) beside each passage's "nothing" and "other"."""
+        [share], nothing = FIGURES.confidences(Pool([candidate("a", 3, -0.2)], [0.0, -0.2]))
+        passages = 1 + math.exp(-1.5 * 0.2)
         weight = math.exp(3 / 2 - 1.5 * 0.2)
-        total = weight + math.exp(1) + math.exp(0.5)
-        assert (share, nothing) == pytest.approx((weight / total, math.exp(1) / total))
+        total = weight + passages * (math.exp(1) + math.exp(0.5))
+        assert (share, nothing) == pytest.approx((weight / total, passages * math.exp(1) / total))
 
     def test_nothing_found(self) -> None:
         """Where nothing was found it is sure that there is no answer."""
-        assert FIGURES.confidences([]) == ([], 1.0)
+        assert FIGURES.confidences(Pool([], [0.0])) == ([], 1.0)
 
 
 class TestThreshold:
@@ -99,8 +111,7 @@ class TestReader:
     def test_it_is_used(self, calibrated: Path) -> None:
         """The reader's scores are the confidences of its candidates, alone and in a batch; padding plays no part."""
         reader = PassageReader("bundled", calibrations=str(calibrated), top_k=20)
-        candidates = reader.candidates(QUESTION, [TOWER, WALL, AGAIN])
-        expected, nothing = FIGURES.confidences(candidates)
+        expected, nothing = FIGURES.confidences(reader.pool(QUESTION, [TOWER, WALL, AGAIN]))
         answers = reader.predict(QUESTION, [TOWER, WALL, AGAIN])["answers"]
         assert sorted(answer.score for answer in answers) == pytest.approx(sorted([*expected, nothing]))
         assert [answer.score for answer in answers] == sorted((answer.score for answer in answers), reverse=True)
