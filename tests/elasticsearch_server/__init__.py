@@ -110,12 +110,15 @@ class Node:
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
 
-    def wait_ready(self, nodes: int = 1) -> None:
+    def wait_ready(self, nodes: int = 1, replicas: bool = False) -> None:
         """Return once the server is in a cluster of at least ``nodes`` nodes with every primary shard in place.
+
+        With ``replicas`` every copy of them too.
 
         Raises ServerError, after killing the process, when it ends or the time is over.
         """
-        question = f"{self.url}/_cluster/health?wait_for_nodes=>={nodes}&wait_for_status=yellow&timeout=1s"
+        status = "green" if replicas else "yellow"
+        question = f"{self.url}/_cluster/health?wait_for_nodes=>={nodes}&wait_for_status={status}&timeout=1s"
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline and self.running:
             try:

@@ -41,6 +41,7 @@ def test_e13_a_killed_node_loses_nothing(elasticsearch_cluster: list[Node], vict
     doomed: Node | None = None
     for number in range(40):
         if number == 15:
+            spared.wait_ready(3, replicas=True)  # a shard that has no copy yet is gone until its node is back
             if victim == "master":
                 doomed = node_called(master)
             else:
