@@ -1,10 +1,11 @@
 # setup    makes .venv with the app and its test tools, once
 # demo     indexes samples/, asks five questions, prints the answers
 # test     runs every test, those against a real Elasticsearch and in a real Chromium included
+# faults   runs the catalogue of faults at full length, and writes which hold to tests/faults/RESULTS.md
 # check    lints and types; changes nothing
 # fix      formats
 # bench    prints the speed tables
-.PHONY: setup demo test check fix bench clean
+.PHONY: setup demo test faults check fix bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,6 +23,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+faults: setup
+	$(BIN)/python -m pytest -m case --long
 
 check: setup
 	$(BIN)/ruff check .

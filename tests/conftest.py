@@ -11,6 +11,7 @@ import pytest
 import qa_app  # noqa: F401 - switches Haystack's telemetry off before a test imports it
 from tests import elasticsearch_server
 
+pytest_plugins = ["tests.faults.table"]
 REPOSITORY = Path(__file__).parent.parent
 #: The bundled reader made for this processor, once for all tests.
 ENGINES = REPOSITORY / ".cache" / "engines"
