@@ -36,8 +36,8 @@ def calibrate(
     quiet_libraries()
     from qa_app import bootstrap
     from qa_app import settings as settings_room
+    from qa_app.datasets.squad import read_questions
     from qa_app.evaluation.calibrating import drawn, fit, gather
-    from qa_app.evaluation.squad_files import read_questions
 
     settings = settings_room.load({"reader_model": model, "reader_min_precision": 0.0})
     questions = [question for file in files for question in read_questions(file, places=True)]

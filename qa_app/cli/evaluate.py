@@ -17,9 +17,9 @@ from qa_app.cli.output import console, print_json, quiet_libraries, say, shown
 from qa_app.errors import SettingsError
 
 if TYPE_CHECKING:
+    from qa_app.datasets.squad import Question
     from qa_app.evaluation.outcomes import Miss
     from qa_app.evaluation.pipeline import PipelineEvaluation
-    from qa_app.evaluation.squad_files import Question
     from qa_app.settings import Settings
 
 #: The exit code where a figure is worse than in the earlier run: neither a bug nor a wrong option nor a failure.
@@ -75,7 +75,7 @@ def reader(
     quiet_libraries()
     from qa_app import bootstrap
     from qa_app import settings as settings_room
-    from qa_app.evaluation.squad_files import read_questions
+    from qa_app.datasets.squad import read_questions
 
     settings = settings_room.load({"reader_model": model, "reader_engine": engine, "reader_min_precision": 0.0})
     earlier = _earlier(compare)
@@ -119,8 +119,8 @@ def predictions(
 
     Questions without a prediction are named and left out, where that script fails.
     """
+    from qa_app.datasets.squad import read_no_answer_scores, read_predictions, read_questions
     from qa_app.evaluation.squad import evaluate
-    from qa_app.evaluation.squad_files import read_no_answer_scores, read_predictions, read_questions
 
     earlier = _earlier(compare)
     questions, answers = read_questions(file), read_predictions(given)
@@ -153,7 +153,7 @@ def pipeline(
     quiet_libraries()
     from qa_app import bootstrap
     from qa_app import settings as settings_room
-    from qa_app.evaluation.squad_files import read_questions
+    from qa_app.datasets.squad import read_questions
 
     settings = settings_room.load(
         {"reader_model": model, "reader_engine": engine, "reader_top_k": top_k, "retriever_top_k": passages}

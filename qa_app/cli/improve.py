@@ -43,9 +43,9 @@ def improve(
         print_json({"reader": now}) if as_json else typer.echo(f"the reader is {now} again")
         return
 
+    from qa_app.datasets.squad import read_questions
     from qa_app.evaluation.reading import read
     from qa_app.evaluation.squad import evaluate
-    from qa_app.evaluation.squad_files import read_questions
     from qa_app.pipelines.feedback import export
     from qa_app.training.improvement import improve as improve_reader
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from qa_app.datasets.squad import Question
 from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.confidence import bins, calibration_error, is_right
 from qa_app.evaluation.pipeline import PipelineEvaluation
-from qa_app.evaluation.squad_files import Question
 from qa_app.reading.calibration import USUAL, Calibration, Pool
 
 #: The share of the questions whose passages are taken away: folders do not hold the answer to every question.

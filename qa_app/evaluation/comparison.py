@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from qa_app.datasets.files import read_json
 from qa_app.errors import InvalidRequestError
-from qa_app.evaluation.squad_files import read_json
 
 #: Figures where less is better; of all others that are of quality, more is.
 _LESS_IS_BETTER = ("ece",)
@@ -22,7 +22,7 @@ def read_metrics(path: Path) -> dict[str, float]:
 
     Raises InvalidRequestError for anything else, and what :func:`read_json` raises.
     """
-    content = read_json(path)
+    content, _ = read_json(path)
     metrics = content.get("metrics", content) if isinstance(content, dict) else None
     if not isinstance(metrics, dict) or "total" not in metrics:
         raise InvalidRequestError(f"{path} is not an earlier run; give a file that --json was written to")

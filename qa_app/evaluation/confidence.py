@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from qa_app.datasets.squad import Question
 from qa_app.evaluation.squad import best_over_golds, token_f1
-from qa_app.evaluation.squad_files import Question
 
 BINS = 10
 #: F1 from which on an answer counts as right: half of the words of the two are the same. Where a span is cut, after

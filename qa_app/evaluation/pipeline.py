@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from haystack.schema import Document
 
+from qa_app.datasets.squad import Question
 from qa_app.evaluation.reading import check_readable
 from qa_app.evaluation.retrieval import DEPTH, first_rank
-from qa_app.evaluation.squad_files import Question
 
 if TYPE_CHECKING:
     from qa_app.reading.reader import PassageReader

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from haystack.schema import Document
 
+from qa_app.datasets.squad import Question
 from qa_app.errors import InvalidRequestError
-from qa_app.evaluation.squad_files import Question
 
 if TYPE_CHECKING:
     from qa_app.reading.reader import PassageReader

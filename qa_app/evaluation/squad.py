@@ -13,8 +13,8 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from qa_app.datasets.squad import Question
 from qa_app.errors import InvalidRequestError
-from qa_app.evaluation.squad_files import Question
 
 Scores = dict[str, float]
 _PUNCTUATION = str.maketrans("", "", string.punctuation)

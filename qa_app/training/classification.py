@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qa_app.datasets.labelled import FileReport
 from qa_app.errors import InvalidRequestError, ModelError, SettingsError
 from qa_app.training import output
 from qa_app.training.batches import cut
-from qa_app.training.labelled_files import FileReport
 from qa_app.training.loop import Progress, Recipe, Task, train
 from qa_app.training.models import Start, open_start
 

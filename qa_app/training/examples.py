@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qa_app.errors import InvalidRequestError, MalformedRequestError, NotFoundError, QaAppError, SettingsError
+from qa_app.datasets.files import read_json
+from qa_app.datasets.squad import Question, parse
+from qa_app.errors import InvalidRequestError, SettingsError
 
-_GZIP = b"\x1f\x8b"
 #: Questions in the part that is held out of the training data, at most, and their share.
 _HELD_OUT = 2000
 _HELD_OUT_SHARE = 0.05
@@ -94,19 +91,21 @@ def read_examples(
     instead where ``skip_bad``. Raises NotFoundError, SettingsError and MalformedRequestError for files that cannot be
     read.
     """
-    content, digest = _read(source.path)
+    content, digest = read_json(source.path)
     contexts: dict[str, str] = {}
     examples: list[Example] = []
     bad: list[str] = []
-    for entry in _entries(content, source.path):
-        if isinstance(entry, QaAppError):
+    for question, place in parse(content, source.path, places=True):
+        if isinstance(question, Question) and not question.context.strip():
+            question = InvalidRequestError(f"{place} has an empty context")
+        if isinstance(question, InvalidRequestError):
             if not skip_bad:
-                raise entry
-            bad.append(str(entry))
+                raise question
+            bad.append(str(question))
             continue
         # Each context is kept once, however often the file repeats it.
-        context = contexts.setdefault(entry.context, entry.context)
-        examples.append(Example(entry.question, context, entry.answers, entry.document or context))
+        context = contexts.setdefault(question.context, question.context)
+        examples.append(_example(replace(question, context=context)))
     if not examples:
         raise InvalidRequestError(f"{source.path} holds no questions that can be used")
     taken = _weighted(_limited(examples, max_per_context, generator), source.weight, generator)
@@ -181,83 +180,11 @@ def _weighted(examples: list[Example], weight: float, generator: np.random.Gener
     return examples * whole + [examples[number] for number in drawn]
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> tuple[Any, str]:
-    """What a JSON file holds, and the SHA-256 of its bytes."""
-    try:
-        packed = path.read_bytes()
-        content = gzip.decompress(packed) if packed.startswith(_GZIP) else packed
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path} is not there; give a file as SQuAD has them") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise MalformedRequestError(f"{path} is gzipped and damaged: {error}; copy it again") from error
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return json.loads(content.decode("utf-8-sig")), hashlib.sha256(packed).hexdigest()
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequestError(f"{path} is not JSON in UTF-8: {error}") from error
-
-
-def _entries(content: object, path: Path) -> Iterator[Example | QaAppError]:
-    """Each question, or why it cannot be used; what is not SQuAD at all raises InvalidRequestError."""
-    for article, a_place in _objects(content, "data", f"{path}: "):
-        title = article.get("title")
-        for paragraph, p_place in _objects(article, "paragraphs", f"{a_place}."):
-            for asked, place in _objects(paragraph, "qas", f"{p_place}."):
-                try:
-                    yield _example(asked, paragraph.get("context"), title if isinstance(title, str) else "", place)
-                except InvalidRequestError as error:
-                    yield error
-
-
-def _objects(record: object, key: str, place: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """The objects of the list ``record[key]``, each with its place for messages."""
-    given = record.get(key) if isinstance(record, dict) else None
-    if not isinstance(given, list):
-        raise InvalidRequestError(f"{place}{key} is not a list, as SQuAD has it")
-    for number, one in enumerate(given):
-        if not isinstance(one, dict):
-            raise InvalidRequestError(f"{place}{key}[{number}] is not an object, as SQuAD has it")
-        yield one, f"{place}{key}[{number}]"
-
-
-def _example(asked: dict[str, Any], context: object, title: str, place: str) -> Example:
-    question, answers = asked.get("question"), asked.get("answers")
-    if not _is_text(question):
-        raise InvalidRequestError(f"{place}.question is empty or not a text")
-    if not _is_text(context):
-        raise InvalidRequestError(f"{place} has a context that is empty or not a text")
-    if not isinstance(answers, list):
-        raise InvalidRequestError(f"{place}.answers is not a list")
-    if answers and asked.get("is_impossible") is True:
-        raise InvalidRequestError(f"{place} is_impossible and has answers; it cannot be both")
-    assert isinstance(question, str)
-    assert isinstance(context, str)
-    places = tuple(_answer(answer, context, f"{place}.answers[{number}]") for number, answer in enumerate(answers))
-    return Example(question, context, places, title)
-
-
-def _answer(answer: object, context: str, place: str) -> tuple[str, int]:
-    """The answer without white space around it, and its first code point."""
-    text, start = (answer.get("text"), answer.get("answer_start")) if isinstance(answer, dict) else (None, None)
-    if not isinstance(text, str) or not isinstance(start, int) or not text.strip():
-        raise InvalidRequestError(f'{place} is not of the form {{"text": "...", "answer_start": 0}}')
-    if start < 0 or context[start : start + len(text)] != text:
-        raise InvalidRequestError(
-            f"{place}: the context does not hold {text[:40]!r} at answer_start = {start}, counted in code points"
-        )
-    return text.strip(), start + len(text) - len(text.lstrip())
-
-
-def _is_text(value: object) -> bool:
-    """Whether it is a text with something in it that can be encoded, so that the tokenizer takes it."""
-    if not isinstance(value, str) or not value.strip():
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _example(question: Question) -> Example:
+    """Answers without white space around them."""
+    answers = []
+    for answer in question.answers:
+        assert answer.start is not None, "places were checked"
+        before = len(answer.text) - len(answer.text.lstrip())
+        answers.append((answer.text.strip(), answer.start + before))
+    return Example(question.text, question.context, tuple(answers), question.title or question.context)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
 
+from qa_app.datasets.labelled import LabelledText, read_texts
 from qa_app.training.classification import Kind, Options, Sequences, train_classifier
-from qa_app.training.labelled_files import LabelledText, read_texts
 from qa_app.training.models import Start
 
 

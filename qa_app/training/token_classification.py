@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForTokenClassification
 
+from qa_app.datasets.labelled import Sentence, read_sentences, spans
 from qa_app.errors import InvalidRequestError
 from qa_app.training.classification import Kind, Options, Sequences, padded, train_classifier
-from qa_app.training.labelled_files import Sentence, read_sentences, spans
 from qa_app.training.models import Start
 
 _UNLABELLED = -100

@@ -22,7 +22,7 @@ from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.outcomes import metrics, misses
 from qa_app.evaluation.pipeline import Outcome
 from qa_app.evaluation.reading import read
-from qa_app.evaluation.squad_files import Question, read_questions
+from qa_app.datasets.squad import Question, read_questions
 from qa_app.reading.reader import PassageReader
 from qa_app.settings import Settings
 from tests.browser import chromium

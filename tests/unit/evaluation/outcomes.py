@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qa_app.datasets.squad import GoldAnswer, Question
 from qa_app.evaluation.pipeline import Outcome
 from qa_app.evaluation.retrieval import DEPTH
-from qa_app.evaluation.squad_files import GoldAnswer, Question
 
 
 def outcome(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qa_app.datasets.squad import Question
 from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.calibrating import Asked, drawn, fit
-from qa_app.evaluation.squad_files import Question
 from qa_app.reading.calibration import Calibration, Candidate, Pool
 
 TRUE = Calibration(temperature=2.5, nothing=1.2, other=0.3, retriever=1.8)

@@ -12,8 +12,8 @@ from qa_app.evaluation.comparison import losses, read_metrics
 from qa_app.evaluation.confidence import bins, calibration_error, risk_coverage
 from qa_app.evaluation.outcomes import latency, metrics, misses
 from qa_app.evaluation.retrieval import retrieval_metrics
+from tests.unit.datasets.test_squad import save
 from tests.unit.evaluation.outcomes import outcome
-from tests.unit.evaluation.test_squad_files import save
 
 
 class TestRetrieval:

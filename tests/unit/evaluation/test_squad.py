@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from qa_app.datasets.squad import GoldAnswer, Question, read_questions
 from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.squad import evaluate, exact_match, normalised, token_f1
-from qa_app.evaluation.squad_files import GoldAnswer, Question, read_questions
 from tests.conftest import REPOSITORY
 from tests.unit.evaluation.rules import official, words
 

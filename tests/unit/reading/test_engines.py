@@ -103,7 +103,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("name", ["torch", *_available()])
     def test_company_changes_nothing(self, name: str, readers: dict[str, PassageReader]) -> None:
-        """A window read with shorter and longer ones has the scores, and so has its part in the confidence, as alone."""
+        """A window read with shorter and longer ones has the scores, and the part in confidence, as alone."""
         engine = readers[name].inferencer.engine
         texts = [Document(content=TOWER.content * n, id=str(n)) for n in (1, 2, 5, 3, 8, 1, 13)]
         together = windows(readers[name], QUESTION, texts)

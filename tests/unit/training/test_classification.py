@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
+from qa_app.datasets.labelled import Sentence, read_texts
 from qa_app.errors import InvalidRequestError, SettingsError
 from qa_app.training.classification import Options, read_data
-from qa_app.training.labelled_files import Sentence, read_texts
 from qa_app.training.loop import Recipe
 from qa_app.training.models import open_start
 from qa_app.training.text_classification import label_scores, train_text_classification

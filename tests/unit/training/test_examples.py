@@ -74,11 +74,11 @@ def test_white_space_around_an_answer_is_cut(tmp_path: Path) -> None:
     [
         ({"question": "When?", "answers": [{"text": "noon", "answer_start": 42}]}, CONTEXT, "answer_start = 42"),
         ({"question": "When?", "answers": [{"text": "noon", "answer_start": -5}]}, CONTEXT, "answer_start = -5"),
-        ({"question": "When?", "answers": [{"text": "", "answer_start": 4}]}, CONTEXT, "not of the form"),
-        ({"question": "When?", "answers": ["noon"]}, CONTEXT, "not of the form"),
+        ({"question": "When?", "answers": [{"text": "", "answer_start": 4}]}, CONTEXT, "does not hold ''"),
+        ({"question": "When?", "answers": ["noon"]}, CONTEXT, "is not an object"),
         ({"question": "When?", "answers": None}, CONTEXT, "answers is not a list"),
         ({"question": "  ", "answers": []}, CONTEXT, "question is empty"),
-        ({"question": "a\ud800", "answers": []}, CONTEXT, "question is empty or not a text"),
+        ({"question": "a\ud800", "answers": []}, CONTEXT, "half of a surrogate pair"),
         ({"question": "When?", "answers": []}, None, "context"),
         (
             {"question": "When?", "is_impossible": True, "answers": [{"text": "noon", "answer_start": 43}]},

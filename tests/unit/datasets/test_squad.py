@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from qa_app.errors import InvalidRequestError, MalformedRequestError, NotFoundError, QaAppError, SettingsError
-from qa_app.evaluation.squad_files import (
+from qa_app.datasets.squad import (
     GoldAnswer,
     Question,
     read_no_answer_scores,
     read_predictions,
     read_questions,
 )
+from qa_app.errors import InvalidRequestError, MalformedRequestError, NotFoundError, QaAppError, SettingsError
 
 CONTEXT = "🏰 The tower was built by Anna Berg in 1904."
 DATA: dict[str, Any] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qa_app.datasets.labelled import LabelledText, Sentence, read_sentences, read_texts, spans
 from qa_app.errors import InvalidRequestError, MalformedRequestError, NotFoundError
-from qa_app.training.labelled_files import LabelledText, Sentence, read_sentences, read_texts, spans
 
 ROWS = [LabelledText("The ferry, late; again", "anger"), LabelledText('He said "fine"', "joy")]
 FORMS = {

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qa_app.errors import InvalidRequestError, MalformedRequestError, NotFoundError, SettingsError
-
-_GZIP = b"\x1f\x8b"
+from qa_app.datasets.files import read_json
+from qa_app.errors import InvalidRequestError
 
 
 @dataclass(frozen=True)
@@ -42,17 +38,40 @@ def read_questions(path: Path, *, places: bool = False) -> list[Question]:
     ``answers`` alone, as the official metric has it. Raises NotFoundError, SettingsError, MalformedRequestError and
     InvalidRequestError, which name the file and the place in it.
     """
-    content = read_json(path)
+    content, _ = read_json(path)
     questions: dict[str, Question] = {}
-    for question, place in _questions(content, str(path)):
+    for question, place in parse(content, path, places=places):
+        if isinstance(question, InvalidRequestError):
+            raise question
+        if not question.id:
+            raise InvalidRequestError(f"{place}.id is empty; every question needs its own")
         if question.id in questions:
             raise InvalidRequestError(f"{place}: the id {question.id!r} is there already; every question needs its own")
-        if places:
-            _check_places(question, place)
         questions[question.id] = question
     if not questions:
         raise InvalidRequestError(f"{path} holds no questions")
     return list(questions.values())
+
+
+def parse(content: object, path: Path, *, places: bool) -> Iterator[tuple[Question | InvalidRequestError, str]]:
+    """Each question of what ``path`` holds, or why it cannot be used, with its place in the file.
+
+    Ids may be missing or repeated; ``places`` as in :func:`read_questions`. Raises InvalidRequestError where the file
+    is not SQuAD at all.
+    """
+    for article, a_place in _entries(content, "data", f"{path}:", " "):
+        for paragraph, p_place in _entries(article, "paragraphs", a_place):
+            for asked, place in _entries(paragraph, "qas", p_place):
+                try:
+                    title = _text(article["title"], f"{a_place}.title") if "title" in article else ""
+                    context = _text(paragraph.get("context"), f"{p_place}.context")
+                    question = _question(asked, title, context, place)
+                    if places:
+                        _check_places(question, place)
+                except InvalidRequestError as error:
+                    yield error, place
+                else:
+                    yield question, place
 
 
 def read_predictions(path: Path) -> dict[str, str]:
@@ -75,45 +94,11 @@ def read_no_answer_scores(path: Path) -> dict[str, float]:
     return scores
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file in UTF-8 holds, unpacked where it is gzipped; raises as :func:`read_questions` does."""
-    try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path} is not there; give a file as SQuAD has them") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise MalformedRequestError(f"{path} is gzipped and damaged: {error}; copy it again") from error
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequestError(f"{path} is not JSON in UTF-8: {error}") from error
-
-
 def _object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+    content, _ = read_json(path)
     if not isinstance(content, dict):
         raise InvalidRequestError(f'{path} is not an object such as {{"id of a question": ...}}')
     return content
-
-
-def _questions(content: object, path: str) -> Iterator[tuple[Question, str]]:
-    """The questions, each with its place in the file for messages."""
-    for article, a_place in _entries(content, "data", f"{path}:", " "):
-        title = _text(article["title"], f"{a_place}.title") if "title" in article else ""
-        for paragraph, p_place in _entries(article, "paragraphs", a_place):
-            context = _text(paragraph.get("context"), f"{p_place}.context")
-            for asked, place in _entries(paragraph, "qas", p_place):
-                answers = tuple(_answer(given, where) for given, where in _entries(asked, "answers", place))
-                if asked.get("is_impossible") is True and answers:
-                    raise InvalidRequestError(f"{place} is_impossible and has answers; it cannot be both")
-                id, text = (_text(asked.get(key), f"{place}.{key}") for key in ("id", "question"))
-                if not text.strip():
-                    raise InvalidRequestError(f"{place}.question is empty")
-                yield Question(id, text, title, context, answers), place
 
 
 def _entries(record: object, key: str, place: str, joint: str = ".") -> Iterator[tuple[dict[str, Any], str]]:
@@ -128,6 +113,16 @@ def _entries(record: object, key: str, place: str, joint: str = ".") -> Iterator
         yield entry, where
 
 
+def _question(asked: dict[str, Any], title: str, context: str, place: str) -> Question:
+    answers = tuple(_answer(given, where) for given, where in _entries(asked, "answers", place))
+    if asked.get("is_impossible") is True and answers:
+        raise InvalidRequestError(f"{place} is_impossible and has answers; it cannot be both")
+    id, text = _text(asked.get("id", ""), f"{place}.id"), _text(asked.get("question"), f"{place}.question")
+    if not text.strip():
+        raise InvalidRequestError(f"{place}.question is empty")
+    return Question(id, text, title, context, answers)
+
+
 def _answer(given: dict[str, Any], place: str) -> GoldAnswer:
     start = given.get("answer_start")
     if start is not None and (isinstance(start, bool) or not isinstance(start, int)):
@@ -138,7 +133,7 @@ def _answer(given: dict[str, Any], place: str) -> GoldAnswer:
 def _check_places(question: Question, place: str) -> None:
     for number, answer in enumerate(question.answers):
         start, end = answer.start or 0, (answer.start or 0) + len(answer.text)
-        if answer.start is None or start < 0 or not answer.text or question.context[start:end] != answer.text:
+        if answer.start is None or start < 0 or not answer.text.strip() or question.context[start:end] != answer.text:
             raise InvalidRequestError(
                 f"{place}.answers[{number}]: the context does not hold {answer.text[:40]!r} at answer_start = "
                 f"{answer.start}, counted in code points"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import hashlib
 import io
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qa_app.errors import InvalidRequestError, MalformedRequestError, NotFoundError, SettingsError
+from qa_app.datasets.files import read_text
+from qa_app.errors import InvalidRequestError
 
-_GZIP = b"\x1f\x8b"
 _DOCUMENT = "-DOCSTART-"
 _TAG = re.compile(r"O|[BI]-\S+")
 
@@ -65,7 +62,7 @@ def read_texts(path: Path) -> tuple[list[LabelledText], FileReport]:
     Raises NotFoundError, SettingsError and MalformedRequestError for files that cannot be read, and
     InvalidRequestError for a row that cannot be used, with its line.
     """
-    content, digest = _read(path)
+    content, digest = read_text(path)
     first = content.lstrip().split("\n", 1)[0].strip()
     if first.startswith("{"):
         rows = _json_rows(content, path)
@@ -86,7 +83,7 @@ def read_sentences(path: Path) -> tuple[list[Sentence], FileReport]:
 
     The first column is the word, the last the tag. Raises what :func:`read_texts` raises.
     """
-    content, digest = _read(path)
+    content, digest = read_text(path)
     examples: list[Sentence] = []
     words: list[str] = []
     tags: list[str] = []
@@ -194,19 +191,3 @@ def _some(examples: list[Any], path: Path) -> list[Any]:
 
 def _refuse(path: Path, line: int, why: str) -> NoReturn:
     raise InvalidRequestError(f"{path}, line {line}: {why}")
-
-
-def _read(path: Path) -> tuple[str, str]:
-    """What a text file holds, and the SHA-256 of its bytes."""
-    try:
-        packed = path.read_bytes()
-        content = gzip.decompress(packed) if packed.startswith(_GZIP) else packed
-        return content.decode("utf-8-sig"), hashlib.sha256(packed).hexdigest()
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path} is not there; give a file with examples") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise MalformedRequestError(f"{path} is gzipped and damaged: {error}; copy it again") from error
-    except UnicodeDecodeError as error:
-        raise MalformedRequestError(f"{path} is not text in UTF-8: {error}") from error
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
