@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
-import re
-import string
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import child
 from benchmarks.corpus import SAMPLES
 from benchmarks.report import Cell, Table
+
+if TYPE_CHECKING:
+    from qa_app.datasets.squad import Question
 
 _SEED = 11
 
@@ -42,6 +41,7 @@ def with_all(questions: int, passages: int, files: Sequence[str]) -> dict[str, A
     from haystack.schema import Document
 
     from benchmarks.reader import engines
+    from qa_app.evaluation.squad import best_over_golds, token_f1
     from qa_app.reading.reader import PassageReader
 
     asked = list(_questions([Path(name) for name in files], passages))
@@ -55,60 +55,47 @@ def with_all(questions: int, passages: int, files: Sequence[str]) -> dict[str, A
         reader.use_confidence_scores = False
         reader.inferencer.model.prediction_heads[0].use_confidence_scores_for_ranking = False
         firsts[engine], bests[engine] = [], []
-        for question, texts, _ in asked:
+        for question, texts in asked:
             documents = [Document(content=text, id=str(n)) for n, text in enumerate(texts)]
-            answers = reader.predict(question, documents, top_k=2)["answers"]
+            answers = reader.predict(question.text, documents, top_k=2)["answers"]
             first = answers[0]
             place = first.offsets_in_document[0] if first.offsets_in_document else None
             firsts[engine].append(((first.document_ids, place and (place.start, place.end)), first.answer))
             bests[engine].append(next((answer.answer for answer in answers if answer.answer), ""))
-    truths = [right for _, _, right in asked]
+
+    def share_of_words(texts: Iterable[str], *, answerable: bool) -> float:
+        kept = [(one, text) for (one, _), text in zip(asked, texts) if one.answers or not answerable]
+        return 100 * _share(best_over_golds(token_f1, question, text) for question, text in kept)
+
     return {
         "engines": {
             engine: {
                 "same, %": 100 * _share(a[0] == b[0] for a, b in zip(firsts[engine], firsts["torch"])),
-                "F1, all": 100 * _share(f1(a[1], right) for a, right in zip(firsts[engine], truths)),
-                "F1, answerable, made to answer": 100
-                * _share(f1(text, right) for text, right in zip(bests[engine], truths) if right),
+                "F1, all": share_of_words((text for _, text in firsts[engine]), answerable=False),
+                "F1, answerable, made to answer": share_of_words(bests[engine], answerable=True),
             }
             for engine in firsts
         },
         "asked": len(asked),
-        "answerable": sum(bool(right) for right in truths),
+        "answerable": sum(bool(question.answers) for question, _ in asked),
     }
 
 
-def _questions(files: Sequence[Path], passages: int) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Questions, the paragraphs that they are asked about, and their right answers."""
+def _questions(files: Sequence[Path], passages: int) -> Iterator[tuple[Question, list[str]]]:
+    """Questions, and as many paragraphs of their articles, their own first."""
+    from qa_app.datasets.squad import read_questions
+
     for path in files:
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8") as file:
-            articles = json.load(file)["data"]
-        for article in articles:
-            contexts = [paragraph["context"] for paragraph in article["paragraphs"]]
-            for number, paragraph in enumerate(article["paragraphs"]):
-                texts = (contexts[number:] + contexts[:number])[:passages]
-                for entry in paragraph["qas"]:
-                    yield entry["question"], texts, [answer["text"] for answer in entry["answers"]]
+        asked = read_questions(path)
+        articles: dict[str, dict[str, None]] = defaultdict(dict)
+        for question in asked:
+            articles[question.title][question.context] = None
+        for question in asked:
+            contexts = list(articles[question.title])
+            own = contexts.index(question.context)
+            yield question, (contexts[own:] + contexts[:own])[:passages]
 
 
 def _share(values: Iterable[float]) -> float:
     given = list(values)
     return sum(given) / len(given)
-
-
-def f1(answer: str, right: Sequence[str]) -> float:
-    """Overlap of words with the nearest of the right answers, as the SQuAD 2.0 evaluation counts it."""
-    if not right:
-        return float(not answer)
-    best = 0.0
-    for one in right:
-        found, wanted = _words(answer), _words(one)
-        shared = (Counter(found) & Counter(wanted)).total()
-        best = max(best, 2 * shared / (len(found) + len(wanted)) if shared else 0.0)
-    return best
-
-
-def _words(text: str) -> list[str]:
-    bare = "".join(character for character in text.lower() if character not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", bare).split()

@@ -51,7 +51,14 @@ def doctor(index: IndexOption = None, as_json: JsonOption = False) -> None:
         checks.append(Check("settings", "failed", str(error), error.exit_code))
     else:
         import_haystack()
-        for name, look in (("settings", _told), ("data folder", _data_folder), ("store", _store), ("reader", _reader)):
+        looks = {
+            "settings": _told,
+            "data folder": _data_folder,
+            "store": _store,
+            "reader": _reader,
+            "enrichment": _enrichment,
+        }
+        for name, look in looks.items():
             checks += _guarded(name, look, settings)
     if as_json:
         print_json([asdict(check) for check in checks])
@@ -137,3 +144,13 @@ def _reader(settings: Settings) -> Iterator[Check]:
         yield Check("reader", "warning", model.notice)
     else:
         yield Check("reader", "ok", f"{model.name}, {model.folder}")
+
+
+def _enrichment(settings: Settings) -> Iterator[Check]:
+    from qa_app.reading.model_files import CLASSIFIER, ENTITIES
+    from qa_app.reading.resolution import resolve
+
+    for purpose, name in ((CLASSIFIER, settings.enrich_classifier), (ENTITIES, settings.enrich_entities)):
+        if name:
+            model = resolve(name, purpose)
+            yield Check(purpose.setting, "ok", f"{model.name}, {model.folder}")

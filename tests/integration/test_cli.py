@@ -36,7 +36,7 @@ class Shell:
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == code, (done.returncode, done.stdout[-1000:], done.stderr[-2000:])

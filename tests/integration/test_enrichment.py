@@ -23,6 +23,7 @@ from qa_app.reading.model_files import CLASSIFIER, ENTITIES, check_model
 from qa_app.settings import Settings
 from tests.ingesting import ends, ingesting, settings_for, write
 from tests.integration.test_cli import Shell
+from tests.serving import serving
 from tests.unit.reading.tiny import edit_json, save_model
 from tests.unit.training.labelled import moods, write_conll, write_csv
 
@@ -149,6 +150,26 @@ def test_the_commands(models: dict[str, Any], tmp_path: Path) -> None:
         assert {one["meta"]["name"] for one in answered["answers"] if one["answer"]} == {"one.txt"}
     failed = shell("ingest", "papers", code=ModelError.exit_code, QA_ENRICH_CLASSIFIER=own["QA_ENRICH_ENTITIES"])
     assert "does not classify texts" in failed.stderr
+    checks = {check["name"]: check for check in shell.json("doctor", **own)}
+    assert checks["enrich.entities"]["finding"].endswith(own["QA_ENRICH_ENTITIES"])
+    assert "enrich.classifier" in shell("doctor", code=ModelError.exit_code, QA_ENRICH_CLASSIFIER="./nowhere").stdout
+
+
+def test_uploads(settings: Settings) -> None:
+    """What is uploaded gets label and entities as well: questions filter by them, and facets count them."""
+    with serving(settings) as api:
+        for name, text in PAPERS.items():
+            sent = api.post("/file-upload", files=[("files", (name, text))])
+            assert sent.status_code == 200, sent.text
+        found = {
+            one["field"]: {v["value"]: v["count"] for v in one["values"]} for one in api.get("/facets").json()["facets"]
+        }
+        assert found["label"] == {"sadness": 2, "joy": 1}
+        assert found["entity_PER"] == {"Anna Berg": 2, "Otto Brandt": 1}
+        for filters in ({"label": "joy"}, {"entity_LOC": "Porto"}):
+            asked = {"query": "How many sacks of corn?", "params": {"filters": filters}}
+            answers = api.post("/query", json=asked).json()["answers"]
+            assert {one["meta"]["name"] for one in answers if one["answer"]} == {"one.txt"}
 
 
 def test_torch_is_imported_only_for_models(tmp_path: Path, models: dict[str, Any]) -> None:

@@ -18,11 +18,11 @@ from playwright.sync_api import Browser, sync_playwright
 from qa_app import bootstrap
 from qa_app.cli.evaluate import WORSE
 from qa_app.cli.progress import Progress
+from qa_app.datasets.squad import Question, read_questions
 from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.outcomes import metrics, misses
 from qa_app.evaluation.pipeline import Outcome
 from qa_app.evaluation.reading import read
-from qa_app.datasets.squad import Question, read_questions
 from qa_app.reading.reader import PassageReader
 from qa_app.settings import Settings
 from tests.browser import chromium
