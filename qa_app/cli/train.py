@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +48,7 @@ def train() -> None:
 
 @app.command("question-answering")
 def question_answering(
+    context: typer.Context,
     data: Annotated[
         list[str],
         typer.Argument(
@@ -91,44 +94,9 @@ def question_answering(
     Of all validations the best weights are kept. Killed, the same command goes on from the last checkpoint.
     """
     quiet_libraries()
-    from qa_app.training.loop import Recipe
     from qa_app.training.question_answering import Options, train_question_answering
 
-    recipe = Recipe(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        tokens=tokens,
-        validations=validations,
-        patience=patience,
-        average=average,
-        seed=seed,
-        precision=precision,
-    )
-    options = Options(
-        data=tuple(data),
-        start=start,
-        validation=tuple(validation or ()),
-        max_seq_len=max_seq_len,
-        stride=stride,
-        max_per_context=max_per_context,
-        skip_bad=skip_bad,
-        teacher=teacher,
-        teacher_weight=teacher_weight,
-        temperature=temperature,
-        half=half,
-        recipe=recipe,
-    )
-    with TrainingProgress() as progress:
-        made = train_question_answering(
-            options,
-            output,
-            checkpoint_minutes=checkpoint_minutes,
-            overwrite=overwrite,
-            on_progress=progress.show,
-            on_message=progress.say,
-        )
-    _print_made(made, output, as_json=as_json)
+    _train(context, Options, train_question_answering)
 
 
 def _classification(
@@ -159,40 +127,11 @@ def _classification(
 ) -> None:
     quiet_libraries()
     from qa_app.training.classification import Options
-    from qa_app.training.loop import Recipe
     from qa_app.training.text_classification import train_text_classification
     from qa_app.training.token_classification import train_token_classification
 
-    recipe = Recipe(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        tokens=tokens,
-        validations=validations,
-        patience=patience,
-        average=average,
-        seed=seed,
-        precision=precision,
-    )
-    options = Options(
-        data=tuple(data),
-        start=start,
-        validation=tuple(validation or ()),
-        max_seq_len=max_seq_len,
-        half=half,
-        recipe=recipe,
-    )
-    train = train_text_classification if context.info_name == "text-classification" else train_token_classification
-    with TrainingProgress() as progress:
-        made = train(
-            options,
-            output,
-            checkpoint_minutes=checkpoint_minutes,
-            overwrite=overwrite,
-            on_progress=progress.show,
-            on_message=progress.say,
-        )
-    _print_made(made, output, as_json=as_json)
+    is_text = context.info_name == "text-classification"
+    _train(context, Options, train_text_classification if is_text else train_token_classification)
 
 
 app.command(
@@ -207,8 +146,28 @@ app.command(
 )(_classification)
 
 
-def _print_made(made: dict[str, Any], output: Path, *, as_json: bool) -> None:
-    if as_json:
+def _train(context: typer.Context, kind: Callable[..., Any], train: Callable[..., dict[str, Any]]) -> None:
+    """Trains as the command's options say; they have the names of the fields of ``kind`` and of its recipe."""
+    from qa_app.training.loop import Recipe
+
+    given = context.params
+
+    def chosen(record: Any) -> dict[str, Any]:
+        return {field.name: given[field.name] for field in fields(record) if field.name in given}
+
+    lists = {"data": tuple(given["data"]), "validation": tuple(given["validation"] or ())}
+    options = kind(**{**chosen(kind), **lists, "recipe": Recipe(**chosen(Recipe))})
+    output = Path(given["output"])
+    with TrainingProgress() as progress:
+        made = train(
+            options,
+            output,
+            checkpoint_minutes=given["checkpoint_minutes"],
+            overwrite=given["overwrite"],
+            on_progress=progress.show,
+            on_message=progress.say,
+        )
+    if given["as_json"]:
         print_json(made)
     else:
         typer.echo(f"{output}: {_scores(made['scores'])} after step {made['step']} of {made['steps']}")
