@@ -226,7 +226,10 @@ class _Walk:
             self._cells[-1] += 1
 
     def _symbol(self, element: Any) -> None:
-        code = int(attribute(element, "char") or "0", 16)
+        try:
+            code = int(attribute(element, "char") or "0", 16)
+        except ValueError:
+            return
         # Symbol fonts live in the private area, where a code point means nothing without its font.
         if 0x20 <= code < 0xD800:
             self.flow.text(chr(code))

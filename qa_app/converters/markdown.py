@@ -124,7 +124,7 @@ def _front_matter(source: str) -> Meta:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(source, yaml.SafeLoader)):
             return {}
         found = yaml.safe_load(source)
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError, TypeError, AttributeError):
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError, OverflowError, TypeError, AttributeError):
         return {}
     if not isinstance(found, dict):
         return {}

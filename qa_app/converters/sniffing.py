@@ -55,10 +55,13 @@ _PACKED_KINDS = {
 # Escape is not among them: it marks colours in logs and character sets in Japanese mail.
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\v\f\r\x1b"))
 
+# A comment ends at its first mark and a number is looked at from its last digit, for else a text of comments, or of
+# digits, is tried in exponentially, or quadratically, many ways.
 _HTML_START = re.compile(
-    r"(?:\s|<\?xml[^>]{0,200}\?>|<!--.{0,2000}?-->)*<(?:!doctype\s+html|(?:html|head|body)[\s>])",
+    r"(?:\s|<\?xml[^>]{0,200}\?>|<!--(?:(?!-->).){0,2000}-->)*<(?:!doctype\s+html|(?:html|head|body)[\s>])",
     re.IGNORECASE | re.DOTALL,
 )
+_PDF_OBJECT = re.compile(rb"\d\s+\d+\s+obj\b")
 _TAG = re.compile(r"<(?:!doctype|[a-z][a-z0-9]*)(?:\s[^<>]*)?/?>", re.IGNORECASE)
 
 
@@ -90,7 +93,7 @@ def _is_pdf(data: bytes) -> bool:
     if at < 0:
         return False
     # A text may well mention the header; a PDF with something before it still consists of objects.
-    return not data[:at].strip(b"\xef\xbb\xbf\0 \t\r\n") or re.search(rb"\d+\s+\d+\s+obj\b", data) is not None
+    return not data[:at].strip(b"\xef\xbb\xbf\0 \t\r\n") or _PDF_OBJECT.search(data) is not None
 
 
 def _packed(data: bytes) -> Format:

@@ -15,8 +15,9 @@ from qa_app.errors import REASONS
 
 #: Bytes of the JSON header and of the UTF-8 text that follow.
 PREFIX = struct.Struct(">II")
-MAX_HEADER = 64 * 2**20
+MAX_HEADER = 96 * 2**20
 MAX_BODY = 4 * 20_000_000
+MAX_MESSAGE_CHARS = 1000
 
 
 class WireError(Exception):
@@ -87,7 +88,9 @@ def unpack_reply(frame: bytes | bytearray) -> Reply:
         if "reason" in header:
             if header["reason"] not in REASONS:
                 raise WireError("an unknown reason")
-            return Reply(reason=header["reason"], message=str(header["message"]))
+            # A message may repeat what stands in the file, at any length and with halves of surrogate pairs.
+            message = str(header["message"])[:MAX_MESSAGE_CHARS].encode("utf-8", "replace").decode("utf-8")
+            return Reply(reason=header["reason"], message=message)
         text = frame[PREFIX.size + header_size :].decode("utf-8")
         encoding = header["encoding"]
         starts = tuple(map(int, header["page_starts"]))
@@ -95,6 +98,8 @@ def unpack_reply(frame: bytes | bytearray) -> Reply:
         offsets = [*starts, *(heading.start for heading in headings)]
         if any(not 0 <= offset <= len(text) for offset in offsets):
             raise WireError("an offset outside of the text")
+        # Halves of surrogate pairs would stop the whole batch at the store.
+        "".join(heading.title for heading in headings).encode("utf-8")
         extraction = Extraction(
             text=text,
             media_type=str(header["media_type"]),
@@ -104,5 +109,5 @@ def unpack_reply(frame: bytes | bytearray) -> Reply:
             meta=bounded(header["meta"]),
         )
         return Reply(extraction, str(header["sha256"]), int(header["size"]), int(header["mtime_ns"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise WireError(f"a reply that cannot be read: {error}") from error

@@ -88,6 +88,13 @@ def test_only_what_a_reader_sees_is_text() -> None:
     assert extract(make_bad.word(body)).text == "kept shown\tlink\nco-op\n\ncontrol\n\nbox"
 
 
+@pytest.mark.parametrize("code", ["", "zz", "-1", "F0B7", "9" * 99])
+def test_a_symbol_without_a_sign_is_passed_over(code: str) -> None:
+    """Symbols whose number is none, or means nothing without its font, cost no word beside them."""
+    body = f'<w:p><w:r><w:t>one</w:t><w:sym w:char="{code}"/><w:t> two</w:t></w:r></w:p>'
+    assert extract(make_bad.word(body)).text == "one two"
+
+
 def test_list_items_stand_on_lines_of_their_own() -> None:
     """Items of a list follow each other without empty lines."""
     body = paragraph("Take:") + _LIST_ITEM.format("milk") + _LIST_ITEM.format("tea") + paragraph("Stir.")

@@ -79,6 +79,7 @@ def test_front_matter_becomes_metadata() -> None:
         "d: 2024-99-99",
         "? [a]\n: b",
         'a: "\\ud800"',
+        *("a: !!int ''", "a: !!float ''", "a: !!bool x", "a: !!timestamp x"),
     ],
 )
 def test_bad_front_matter_costs_only_the_metadata(front: str) -> None:

@@ -69,7 +69,9 @@ _GOOD = {
         _frame(_GOOD | {"headings": [[9, 1, "x"]]}),
         _frame(_GOOD | {"headings": [[1]]}),
         _frame(_GOOD | {"meta": 1}),
+        _frame(_GOOD | {"headings": [[0, 1, "\ud800"]]}),
         _frame(_GOOD | {"size": "many"}),
+        _frame(_GOOD | {"size": float("inf")}),
         PREFIX.pack(9, 0) + b"[" * 9,
     ],
 )
@@ -77,6 +79,12 @@ def test_a_child_is_not_believed(frame: bytes) -> None:
     """A reply that is not as promised is an error, whatever a captured child may send."""
     with pytest.raises(WireError):
         unpack_reply(frame)
+
+
+def test_a_message_is_text_of_bounded_length() -> None:
+    """What a file makes a parser say is cut, and can be printed."""
+    reply = unpack_reply(_frame({"reason": "corrupt", "message": "\ud800" + "x" * 70_000}))
+    assert reply.message == "?" + "x" * 999
 
 
 def test_a_frame_has_a_limit() -> None:
