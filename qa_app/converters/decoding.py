@@ -33,13 +33,14 @@ _CANDIDATES = (
 )
 _LATIN_PAGES = frozenset({"cp1250", "cp1252", "cp1254"})
 
-# Languages whose code page shares nearly all its letters with cp1252, so that only the language tells them apart.
+# Languages whose code page shares nearly all its letters with cp1252, so that only the language tells them apart; and
+# their letters, because French through cp1250 passes for Hungarian, but for letters that no Hungarian writes.
 _PAGE_OF_LANGUAGE = {
-    "Turkish": "cp1254",
-    "Hungarian": "cp1250",
-    "Polish": "cp1250",
-    "Czech": "cp1250",
-    "Slovak": "cp1250",
+    "Turkish": ("cp1254", frozenset("çğıöşüâîû")),
+    "Hungarian": ("cp1250", frozenset("áéíóöőúüű")),
+    "Polish": ("cp1250", frozenset("ąćęłńóśźż")),
+    "Czech": ("cp1250", frozenset("áčďéěíňóřšťúůýž")),
+    "Slovak": ("cp1250", frozenset("áäčďéíĺľňóôŕšťúýž")),
 }
 
 _WESTERN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽžŸðþýÐÞÝ") | frozenset(
@@ -177,10 +178,10 @@ def _guess(data: bytes) -> tuple[str, str]:
     order = [match.encoding for match in matches]
     if matches:
         best = matches[0]
-        by_language = _PAGE_OF_LANGUAGE.get(best.language) if best.coherence > 0 else None
+        by_language = _page_of_language(best.language, sample) if best.coherence > 0 else None
         share, western = _western(sample)
-        if by_language in order:
-            order.insert(0, str(by_language))
+        if by_language is not None:
+            order.insert(0, by_language)
         elif western and share <= 0.4:
             order.insert(0, "cp1252")
         elif share > 0.5 and order[0] in _LATIN_PAGES:
@@ -214,6 +215,18 @@ def _telling_lines(data: bytes) -> bytes:
     # Below 0x30 no byte is the second half of a character in any of the candidates.
     cut = max(sample.rfind(bytes((byte,)), 0, _GUESS_SAMPLE) for byte in b"\n ,.!")
     return sample[:cut] if cut > 0 else sample
+
+
+def _page_of_language(language: str, sample: bytes) -> str | None:
+    """Gives the code page of ``language`` if its letters, or those of another language of that page, are the text's."""
+    page, _ = _PAGE_OF_LANGUAGE.get(language, (None, None))
+    if page is None:
+        return None
+    letters = [char for char in sample.decode(page, "ignore").lower() if char > "\x7f" and char.isalpha()]
+    alphabets = (alphabet for other, alphabet in _PAGE_OF_LANGUAGE.values() if other == page)
+    # Some are those of foreign names.
+    fits = any(sum(char in alphabet for char in letters) >= 0.95 * len(letters) > 0 for alphabet in alphabets)
+    return page if fits else None
 
 
 def _western(sample: bytes) -> tuple[float, bool]:

@@ -73,6 +73,8 @@ def _part(archive: Archive, name: str) -> Any | None:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         message = str(error)
+        if parser.error_log and parser.error_log[0].type == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from error
         if "depth" in message:
             raise FileRejectedError("too_deep", f"{name} inside the file is nested more than 255 deep") from error
         if "XML_PARSE_HUGE" in message:

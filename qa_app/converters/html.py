@@ -105,6 +105,8 @@ def _parse(source: str) -> Any:
         ) from error
     for entry in parser.error_log:
         # Everything else libxml2 mends; at its limits it drops the rest, which must not go unnoticed.
+        if entry.type == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError
         if entry.level == etree.ErrorLevels.FATAL:
             if "depth" in entry.message:
                 raise FileRejectedError("too_deep", "the page's elements are nested more than 255 deep")

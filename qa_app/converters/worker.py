@@ -26,6 +26,11 @@ Extract = Callable[[bytes, str, str | None], Extraction]
 _OPEN_FILES = 64
 _PR_SET_PDEATHSIG = 1
 
+# Made while there is memory to make it in.
+_OUT_OF_MEMORY = pack_reply(
+    Reply(reason="memory", message="conversion needed more memory than the limit; split the file")
+)
+
 _OPEN_FAILURES = {
     errno.ENOENT: ("vanished", "the file is not there any more"),
     errno.ENOTDIR: ("vanished", "the file is not there any more"),
@@ -51,9 +56,12 @@ def serve(entry: str, timeout: float, memory_mb: int, max_bytes: int, parent: in
         paths, only = unpack_request(line)
         for path in paths:
             allow_processor_time(timeout)
-            reply = _convert(path, only, extract, max_bytes)
-            _send(replies, pack_reply(reply))
-            if reply.reason == "memory":
+            try:
+                frame = pack_reply(_convert(path, only, extract, max_bytes))
+            except MemoryError:
+                frame = _OUT_OF_MEMORY
+            _send(replies, frame)
+            if frame is _OUT_OF_MEMORY:
                 return  # what a failed allocation leaves behind cannot be trusted
 
 
@@ -64,7 +72,7 @@ def _convert(path: str, only: str | None, extract: Extract, max_bytes: int) -> R
     except FileRejectedError as error:
         return Reply(reason=error.reason, message=error.message)
     except MemoryError:
-        return Reply(reason="memory", message="conversion needed more memory than the limit; split the file")
+        raise
     except RecursionError:
         return Reply(reason="too_deep", message="the content is nested too deeply")
     except Exception as error:  # noqa: BLE001 - a defect of ours or of a parser costs this file alone
