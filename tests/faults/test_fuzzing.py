@@ -1,0 +1,131 @@
+"""Thousands of files that nobody meant to be read, through the child processes that real files go through."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from qa_app.converters.cage import Converted, ConverterPool, Rejected, Result
+from qa_app.converters.extraction import bounded
+from qa_app.errors import REASONS
+from tests.faults.generating import changed, grown
+from tests.faults.seeds import SEEDS
+from tests.faults.table import Figure
+from tests.make_bad import junk
+
+#: What a bad file may cost, but none of these small ones should.
+_DEAR = {"crashed", "memory", "timeout"}
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0d-\x1f\x7f\ud800-\udfff]")
+_BATCH = 250
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ConverterPool]:
+    """As ingestion has it."""
+    with ConverterPool(2) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+def _harmless(figure: Figure) -> Iterator[None]:
+    """Whatever the files hold, this process keeps its memory, threads and open files, and its children their number."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    yield
+    grown = process.memory_info().rss - before
+    figure("MB more in the parent", grown >> 20)
+    assert grown < 100 * 2**20
+    assert len(process.children()) <= 2
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("converter")]) <= 2
+    assert process.num_fds() < 100
+
+
+def check(result: Result) -> str:
+    """Asserts what is documented of a result; gives "ok" or its reason."""
+    if isinstance(result, Rejected):
+        assert result.reason in REASONS
+        assert result.message
+        assert result.reason not in _DEAR, (result.path.name, result.message)
+        return result.reason
+    text = result.extraction.text
+    assert text.strip()
+    assert not _NO_TEXT.search(text)
+    starts = result.extraction.page_starts
+    assert list(starts) == sorted(starts)
+    for place in (*starts, *(heading.start for heading in result.extraction.headings)):
+        assert 0 <= place <= len(text)
+    assert bounded(result.extraction.meta) == result.extraction.meta
+    return "ok"
+
+
+def convert_all(
+    pool: ConverterPool, folder: Path, suffix: str, make: Callable[[str, int], bytes], count: int, figure: Figure
+) -> Counter[str]:
+    """Converts ``count`` files made of their numbers; files that are in the report can be made again by theirs."""
+    outcomes: Counter[str] = Counter()
+    slowest = 0.0
+    for first in range(0, count, _BATCH):
+        paths = [folder / f"{number}.{suffix}" for number in range(first, min(first + _BATCH, count))]
+        for number, path in enumerate(paths, first):
+            path.write_bytes(make(suffix, number))
+        began = time.monotonic()
+        outcomes.update(map(check, pool.convert(paths)))
+        slowest = max(slowest, time.monotonic() - began)
+        for path in paths:
+            path.unlink()
+    told = ", ".join(f"{number:,} {outcome}" for outcome, number in outcomes.most_common())
+    figure(f"{suffix} files {make.__name__} ({told}; at most {slowest:.1f} s for {_BATCH})", sum(outcomes.values()))
+    return outcomes
+
+
+@pytest.mark.case("F12")
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("suffix", SEEDS)
+def test_f12_changed_files(pool: ConverterPool, tmp_path: Path, suffix: str, long: bool, figure: Figure) -> None:
+    """Good files with pieces changed give a documented reason or text that can be stored, and crash nothing."""
+    outcomes = convert_all(pool, tmp_path, suffix, changed, 4_000 if long else 100, figure)
+    assert outcomes["ok"] > 0
+    assert suffix not in {"pdf", "docx"} or outcomes["corrupt"] > 0
+
+
+@pytest.mark.case("F12")
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("suffix", SEEDS)
+def test_f12_grown_files(pool: ConverterPool, tmp_path: Path, suffix: str, long: bool, figure: Figure) -> None:
+    """Files grown of a format's own parts in any order do as well, and many of them have text."""
+    assert convert_all(pool, tmp_path, suffix, grown, 1_500 if long else 50, figure)["ok"] > 10
+
+
+@pytest.mark.case("F11")
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("suffix", SEEDS)
+def test_f11_junk(pool: ConverterPool, tmp_path: Path, suffix: str, long: bool, figure: Figure) -> None:
+    """Random bytes, bare or behind the right beginning, are refused or text, whatever the file is called."""
+    size = 2**20 if long else 100_000
+
+    def random_bytes(suffix: str, number: int) -> bytes:
+        start = SEEDS[suffix][number % 5][:40] if number % 2 else b""
+        return start + junk(size, number)
+
+    convert_all(pool, tmp_path, suffix, random_bytes, 400 if long else 40, figure)
+
+
+@pytest.mark.case("F11", "F12")
+def test_a_good_file_after_them_all(pool: ConverterPool, tmp_path: Path) -> None:
+    """The children that read all this still read what is good, without a word of what came before."""
+    paths = []
+    for suffix, seeds in SEEDS.items():
+        for number, data in enumerate(seeds):
+            paths.append(tmp_path / f"{number}.{suffix}")
+            paths[-1].write_bytes(data)
+    after = pool.convert(paths)
+    with ConverterPool(1) as fresh:
+        assert fresh.convert(paths) == after
+    assert all(isinstance(result, Converted) for result in after)
