@@ -138,6 +138,19 @@ def overlapping_zip(names: Sequence[str]) -> bytes:
     return _raw_zip([(name, _deflated(content), len(content), zlib.crc32(content)) for name in names], shared=True)
 
 
+def quoting_zip(names: Sequence[str]) -> bytes:
+    """A ZIP in which each entry but the last reaches to the end of the last, over the headers of those between."""
+    content = _deflated(b"<w/>" * 1000)
+    out = bytearray(_raw_zip([(name, content, 4000, 0) for name in names]))
+    ends = out.index(b"PK\x01\x02")
+    at = ends
+    for name in names:
+        (start,) = struct.unpack_from("<L", out, at + 42)
+        struct.pack_into("<L", out, at + 20, ends - start - 30 - len(name))
+        at += 46 + len(name)
+    return bytes(out)
+
+
 def _deflated(content: bytes) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     return packer.compress(content) + packer.flush()

@@ -63,7 +63,7 @@ def _text(chance: random.Random) -> str:
     kinds: list[Callable[[], str]] = [
         lambda: chance.choice("the tower was built by Ada in 1904. Is it? Dr. Berg e.g. said".split()),
         lambda: chr(chance.choice(_MARKS)),
-        lambda: chr(chance.choice([*range(0x20, 0xD800), *range(0xE000, 0x11000)])),
+        lambda: chr(chance.randrange(0x20, 0xD800)),
         lambda: chr(chance.randrange(0x10000, 0x110000)),
         lambda: chance.choice(["👩‍👩‍👧", "e\u0301", "塔は高い。", "הוא בנה", "\r\n", "\n\n", " "]),
     ]
