@@ -74,11 +74,17 @@ def extract(data: bytes) -> Extraction:
 
 @contextmanager
 def _damaged_streams() -> Iterator[list[str]]:
-    """Collects what pypdf only logs: that it went on with a stream it could not unpack."""
+    """Collects what pypdf only logs: that it went on without a stream it could not unpack, or without forms."""
     complaints: list[str] = []
+
+    def collect(record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if record.name == "pypdf.filters" or "XFormObject" in message or "form XObject invocations" in message:
+            complaints.append(message)
+
     collector = logging.Handler(logging.WARNING)
-    collector.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("pypdf.filters")
+    collector.emit = collect  # type: ignore[method-assign]
+    logger = logging.getLogger("pypdf")
     logger.addHandler(collector)
     try:
         yield complaints

@@ -5,6 +5,7 @@ import pytest
 from qa_app.converters.pdf import extract
 from qa_app.errors import FileRejectedError
 from tests import make_bad
+from tests.faults.test_bombs import forms
 
 
 def test_pages_are_found_where_they_start() -> None:
@@ -51,6 +52,14 @@ def test_a_broken_page_costs_itself_and_is_said() -> None:
     assert extraction.text.startswith("first page")
     assert extraction.page_starts == (0, 12)
     assert extraction.meta["partial"] is True
+
+
+def test_a_page_of_too_many_forms_is_said_to_be_cut() -> None:
+    """Where the parser gives up forms that are shown over and over, the extraction is marked as partial."""
+    extraction = extract(forms(20))
+    assert extraction.text.count("words") > 1000
+    assert extraction.meta["partial"] is True
+    assert "partial" not in extract(forms(5)).meta
 
 
 def test_too_many_pages_are_refused() -> None:
