@@ -342,6 +342,7 @@ def test_nested_metadata_are_kept(store: PassageStore) -> None:
     assert store.get_document_count(filters={"$not": {"mixed": 1}}) == 2
 
 
+@pytest.mark.case("F16")
 @pytest.mark.parametrize(
     "text",
     [
@@ -366,6 +367,7 @@ def test_odd_unicode_survives(store: PassageStore, text: str) -> None:
     assert store.get_document_count(filters={"note": note}) == 1
 
 
+@pytest.mark.case("F15")
 def test_half_a_surrogate_pair_is_refused(store: PassageStore) -> None:
     """What is not text is an error that says so."""
     with pytest.raises(InvalidRequestError, match="surrogate"):

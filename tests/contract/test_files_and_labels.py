@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from haystack.schema import Answer, Document, Label, Span
 
 from qa_app.stores.passage_store import PassageStore
@@ -119,6 +120,7 @@ def test_deleted_files_leave_nothing(store: PassageStore) -> None:
     assert store.get_document_count() == 1
 
 
+@pytest.mark.case("F22")
 def test_equal_texts_in_two_files_are_two_passages(store: PassageStore) -> None:
     """The same text under two names is found twice, and deleting one leaves the other."""
     store.write_files([file_of("f", "Same words."), file_of("g", "Same words.")])

@@ -133,6 +133,7 @@ FILE = b'Content-Disposition: form-data; name="files"; filename="x.txt"\r\n\r\nt
 KIND = "multipart/form-data; boundary=b"
 
 
+@pytest.mark.case("B8", "F10")
 @pytest.mark.parametrize("path", ["/files", "/file-upload"])
 @pytest.mark.parametrize(
     ("kind", "body", "status"),

@@ -33,6 +33,7 @@ ODD_NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.case("F18")
 def test_f18_odd_names(settings: Settings, tmp_path: Path) -> None:
     """Names that would be something else to a shell, a page or another system are just names."""
     folder = tmp_path / "papers"
@@ -47,6 +48,7 @@ def test_f18_odd_names(settings: Settings, tmp_path: Path) -> None:
     assert {name for name in tree(tmp_path) - before if not name.startswith("data")} == set()
 
 
+@pytest.mark.case("F18")
 def test_f18_a_name_that_is_not_text(settings: Settings, tmp_path: Path) -> None:
     """A file name in no encoding is rejected by name, and its neighbours are indexed."""
     folder = write(tmp_path / "papers", {"good.txt": "Good words."})
@@ -55,6 +57,7 @@ def test_f18_a_name_that_is_not_text(settings: Settings, tmp_path: Path) -> None
         assert sorted(ends(ingest(folder)).values()) == ["indexed", "name"]
 
 
+@pytest.mark.case("F19")
 def test_f19_links_pipes_sockets_and_devices(settings: Settings, tmp_path: Path) -> None:
     """Links out of the folder, loops, pipes, sockets and devices are named and never opened."""
     folder = write(tmp_path / "papers", {"good.txt": "Good words.", "sub/inner.txt": "Inner words."})
@@ -96,6 +99,7 @@ def test_f19_links_pipes_sockets_and_devices(settings: Settings, tmp_path: Path)
         assert ingest.store.query("secret") == []
 
 
+@pytest.mark.case("F20")
 def test_f20_unreadable_files_and_folders(tmp_path: Path) -> None:
     """What may not be read is rejected as such and not pruned; the rest is indexed."""
     folder = write(tmp_path / "papers", {"good.txt": "Good words.", "shut.txt": "Shut.", "cellar/deep.txt": "Deep."})
@@ -115,6 +119,7 @@ def test_f20_unreadable_files_and_folders(tmp_path: Path) -> None:
     assert got == {"cellar": "permission", "good.txt": "unchanged", "shut.txt": "permission"}
 
 
+@pytest.mark.case("F21", "F22")
 def test_f21_f22_same_name_and_same_content(settings: Settings, tmp_path: Path) -> None:
     """Files of one name in two folders, and of one content under two names, are all kept apart."""
     folder = write(tmp_path / "p", {"a/x.txt": "One text.", "b/x.txt": "Another text.", "c/y.txt": "One text."})
@@ -124,6 +129,7 @@ def test_f21_f22_same_name_and_same_content(settings: Settings, tmp_path: Path) 
         assert len({passage.id for passage in ingest.store.get_all_documents()}) == 3
 
 
+@pytest.mark.case("F24")
 def test_f24_a_word_of_three_megabytes(settings: Settings, tmp_path: Path) -> None:
     """One endless word, or one endless line, makes passages of bounded size that cover it all."""
     folder = write(tmp_path / "p", {"word.txt": "x" * 3_000_000, "line.txt": "word " * 600_000})
@@ -139,6 +145,7 @@ def test_f24_a_word_of_three_megabytes(settings: Settings, tmp_path: Path) -> No
             assert covered >= 2_999_999
 
 
+@pytest.mark.case("F23")
 def test_f23_a_file_that_vanishes_while_it_waits(settings: Settings, tmp_path: Path) -> None:
     """A file that is gone when its turn comes is rejected, and the others are indexed."""
     folder = write(tmp_path / "p", {f"{i}.txt": f"Text number{i}." for i in range(5)})
@@ -163,6 +170,7 @@ def test_hidden_and_excluded_entries_are_said_to_be_skipped(settings: Settings, 
         assert ends(ingest(folder))[".hidden.txt"] == "indexed"
 
 
+@pytest.mark.case("F25")
 def test_f25_interrupted_and_resumed(tmp_path: Path) -> None:
     """Ctrl-C ends a long ingestion with 130, and the next run completes it to a clean run's passages."""
     folder = write(tmp_path / "many", {f"{i % 50}/{i:05}.txt": f"File number{i} says so. " * 80 for i in range(5000)})

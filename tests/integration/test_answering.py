@@ -97,6 +97,7 @@ def test_the_heading_above_the_answer_is_known(pipeline: Pipeline) -> None:
     assert ask(pipeline, QUESTION)["answers"][0].meta["heading"] == "History"
 
 
+@pytest.mark.case("F22")
 def test_equal_text_in_two_files_is_found_in_both(pipeline: Pipeline) -> None:
     """Two files of the same words are two sources."""
     answers = ask(pipeline, "Who built the tower?")["answers"]

@@ -72,6 +72,7 @@ def test_fields_of_haystacks_form(api: httpx.Client, index: str) -> None:
         assert answer.headers["x-ignored-fields"] == "additional_params, clean_whitespace, split_length"
 
 
+@pytest.mark.case("F1", "F2", "F3", "F9")
 @pytest.mark.parametrize(
     ("name", "content", "status", "code"),
     [
@@ -155,6 +156,7 @@ def test_the_original_of_an_ingested_file(api: httpx.Client, api_server: Server)
         source.write_bytes(before)
 
 
+@pytest.mark.case("F21", "F22")
 def test_the_same_file_again_and_others_of_its_name(api: httpx.Client, index: str) -> None:
     """F21, F22: the same upload changes nothing, another of its name stays beside it, two names of one text are two."""
     for _ in range(2):
@@ -186,6 +188,7 @@ def test_replacing(api: httpx.Client, index: str) -> None:
     assert len(api.get("/files", params={"index": index}).json()["files"]) == 3
 
 
+@pytest.mark.case("F18")
 @pytest.mark.parametrize(
     "name",
     [

@@ -152,6 +152,7 @@ def test_rejected_files_are_listed(shell: Shell) -> None:
     }
 
 
+@pytest.mark.case("F25")
 def test_progress_is_a_bar_on_a_terminal_only(shell: Shell) -> None:
     """On a terminal a bar counts the files; elsewhere standard error stays plain."""
     write(shell.folder / "papers", FILES)

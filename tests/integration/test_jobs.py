@@ -570,6 +570,7 @@ def test_originals_open_nothing_else(tmp_path: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+@pytest.mark.case("F18")
 @pytest.mark.parametrize("name", ["../x", "..", ".", "a/b", "/etc/passwd", "x" * 1000, "é" * 200, "a\nb", "A", "", " "])
 def test_originals_stay_within_their_folder(tmp_path: Path, name: str) -> None:
     """Whatever ids and hashes imported records have, and whatever an index is called, all stays within the folder."""
@@ -598,6 +599,7 @@ def test_originals_stay_within_their_folder(tmp_path: Path, name: str) -> None:
 ODD = st.sampled_from(list("\0\n\r\x1b\x7f\x85\u2028\u2029\u202e\u2066\u200b\u0301\ud800/\\.. \u3000é😀"))
 
 
+@pytest.mark.case("F18")
 @given(st.lists(st.one_of(ODD, st.characters(), st.text(max_size=120)), max_size=400).map("".join))
 @example("a" * 250 + " " * 10 + "." + "b" * 20)
 @example("a." + "b" * 400)

@@ -185,6 +185,7 @@ def test_a_failing_callback_leaves_no_reply_for_the_next_call(evil: ConverterPoo
         assert result.extraction.text == f"{path.name}: {path.read_text()}"
 
 
+@pytest.mark.case("F1", "F18", "F19")
 def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     """Missing, empty, oversized, special and unnameable files each have their reason, and none blocks."""
     fifo, server = tmp_path / "fifo", socket.socket(socket.AF_UNIX)

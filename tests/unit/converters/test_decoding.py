@@ -34,6 +34,7 @@ _TEXTS = {
 }
 
 
+@pytest.mark.case("F14")
 @pytest.mark.parametrize(("encoding", "text"), [(encoding, text) for encoding in _TEXTS for text in _TEXTS[encoding]])
 def test_legacy_encodings_are_recognised(encoding: str, text: str) -> None:
     """A sentence in an encoding that is common on the web is read in it, and the encoding is recorded."""
@@ -46,6 +47,7 @@ def test_a_late_accent_decides_for_the_whole_file() -> None:
     assert decode(text.encode("cp1252")) == (text, "cp1252")
 
 
+@pytest.mark.case("F14")
 @pytest.mark.parametrize(
     "text", ["Hello", "Zürich, 3 Türme.\nÜber", "一 二。三、四\n", "Привет, мир", "a", "नमस्ते दुनिया।"]
 )
@@ -55,6 +57,7 @@ def test_wide_encodings_need_no_mark(codec: str, text: str) -> None:
     assert decode(text.encode(codec))[0] == text
 
 
+@pytest.mark.case("F14")
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-32"])
 def test_marks_are_obeyed_and_removed(codec: str) -> None:
     """A byte order mark decides the encoding and is not part of the text."""
@@ -101,6 +104,7 @@ def test_a_few_damaged_bytes_do_not_cost_a_text() -> None:
     assert "ascii+cp1252" in encodings
 
 
+@pytest.mark.case("F14")
 def test_overlong_utf8_is_not_taken_for_a_slash() -> None:
     """The forbidden two-byte form of a slash never becomes one."""
     text, encoding = decode(b"path \xc0\xaf here, a Western text")
@@ -108,6 +112,7 @@ def test_overlong_utf8_is_not_taken_for_a_slash() -> None:
     assert encoding != "utf-8"
 
 
+@pytest.mark.case("F15")
 @pytest.mark.parametrize(
     "data",
     [

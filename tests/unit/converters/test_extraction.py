@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from qa_app.converters.extraction import MAX_META_CHARS, MAX_META_KEYS, bounded,
 _CONTROLS = "".join(map(chr, [*range(9), 0xE, 0x1B, 0x1F, 0x7F]))
 
 
+@pytest.mark.case("F15")
 @given(st.text(st.sampled_from("ab\r\n\t\f é\u0301ﬁ👩\u200d\u202e" + _CONTROLS)))
 def test_normalising_drops_controls_and_nothing_else(text: str) -> None:
     """Every character that is not a control or a carriage return survives, in order and unchanged."""

@@ -83,6 +83,7 @@ def test_declared_encodings_are_believed_within_reason(data: bytes, text: str, e
     assert (extraction.text, extraction.encoding) == (text, encoding)
 
 
+@pytest.mark.case("F13")
 @pytest.mark.parametrize("depth", [300, 100_000])
 def test_deep_pages_are_refused_not_cut(depth: int) -> None:
     """Elements nested beyond the parser's limit are refused, since it would drop the rest of the page."""
@@ -98,6 +99,7 @@ def test_a_piece_over_the_parser_limit_is_refused_not_cut() -> None:
     assert caught.value.reason == "too_large"
 
 
+@pytest.mark.case("F7")
 def test_entities_of_a_document_type_are_not_expanded() -> None:
     """Declared entities, internal and external, yield nothing."""
     text = _extract('<!DOCTYPE html [<!ENTITY a SYSTEM "file:///etc/passwd"><!ENTITY b "bbbb">]><p>x &a; &b; y').text

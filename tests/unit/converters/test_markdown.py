@@ -94,6 +94,7 @@ def test_text_without_a_closing_fence_is_no_front_matter() -> None:
     assert "words" in _extract("---\n\nwords\n").text
 
 
+@pytest.mark.case("F13")
 @pytest.mark.parametrize("source", [">" * 100_000 + "deep", "\n".join("  " * n + "- x" for n in range(300))])
 def test_nesting_beyond_the_parser_is_refused(source: str) -> None:
     """What the parser would leave out is refused as a whole instead."""

@@ -36,6 +36,7 @@ def test_document_information_is_metadata() -> None:
     assert extract(make_bad.pdf(["x"], title="The Tide")).meta == {"title": "The Tide", "created": "2024-02-29"}
 
 
+@pytest.mark.case("F4")
 def test_a_password_is_needed_or_not() -> None:
     """A file with a password is refused; one that opens with an empty password is read."""
     with pytest.raises(FileRejectedError) as caught:
@@ -62,6 +63,7 @@ def test_a_page_of_too_many_forms_is_said_to_be_cut() -> None:
     assert "partial" not in extract(forms(5)).meta
 
 
+@pytest.mark.case("F6")
 def test_too_many_pages_are_refused() -> None:
     """A hundred thousand references to one page are refused before any is read."""
     objects = [

@@ -13,6 +13,7 @@ from tests import make_bad
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 
 
+@pytest.mark.case("F9")
 @pytest.mark.parametrize(
     ("data", "name", "expected"),
     [
@@ -44,6 +45,7 @@ def test_content_decides(data: bytes, name: str, expected: str) -> None:
     assert sniff(data, name) is FORMATS[expected]
 
 
+@pytest.mark.case("F9")
 @pytest.mark.parametrize(
     ("data", "reason", "named"),
     [

@@ -77,6 +77,7 @@ def check(answers: Sequence[Answer], documents: Sequence[Document], files: dict[
     return number
 
 
+@pytest.mark.case("F16")
 class TestOffsets:
     """`content[start:end] == answer`, whatever stands around it."""
 

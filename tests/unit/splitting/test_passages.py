@@ -89,6 +89,7 @@ def test_scripts_without_spaces_make_passages_of_like_size() -> None:
         assert max(lengths) > 200
 
 
+@pytest.mark.case("F24")
 @pytest.mark.parametrize("character", ["a", "塔", "👩‍👧", "ש"])
 def test_one_word_of_three_megabytes_is_cut_to_size(character: str) -> None:
     """Text without any space ends in bounded passages that hold all of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from haystack import Pipeline
 from haystack.nodes import BasePreProcessor
 from haystack.schema import Document
@@ -20,6 +21,7 @@ def file(text: str, file_id: str = "f1", **meta: Any) -> Document:
     return Document(content=text, id=file_id, meta={"file_id": file_id, "name": "a.txt", **meta})
 
 
+@pytest.mark.case("F16")
 @settings(max_examples=150, deadline=None)
 @given(any_text)
 def test_a_passage_is_the_very_words_at_its_offsets(text: str) -> None:
@@ -33,6 +35,7 @@ def test_a_passage_is_the_very_words_at_its_offsets(text: str) -> None:
     assert [passage.id for passage in node.process([file(text)])] == ids
 
 
+@pytest.mark.case("F22")
 def test_equal_text_in_two_files_is_two_passages() -> None:
     """Ids tell files and places apart, where Haystack's would hash the content alone."""
     first, second = PassageSplitter().process([file("The same text.", "f1"), file("The same text.", "f2")])

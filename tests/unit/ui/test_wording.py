@@ -23,6 +23,7 @@ def answer(content: str, start: int, end: int, name: str = "a.txt", score: float
     return Answer(content[start:end], score, passage, start, end, None, {})
 
 
+@pytest.mark.case("F17")
 @given(TEXTS, st.data())
 def test_marks_are_at_their_offsets_in_any_script(text: str, data: st.DataObject) -> None:
     """Taken apart again, marked HTML gives the text, and the mark just the words at the offsets."""
