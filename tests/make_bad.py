@@ -50,6 +50,29 @@ def pdf(pages: Sequence[str], *, bookmarks: Sequence[tuple[str, int]] = (), titl
     return pdf_of_objects(objects, info=len(objects) if title else None)
 
 
+def unicode_pdf(text: str) -> bytes:
+    """A PDF of one page that shows the lines of ``text``, in any script, by a font that says what its signs mean."""
+    signs = {sign: b"%04X" % number for number, sign in enumerate(dict.fromkeys(text), 1)}
+    meanings = b" ".join(b"<%s> <%s>" % (code, sign.encode("utf-16-be").hex().encode()) for sign, code in signs.items())
+    lines = (b"<%s> Tj T*" % b"".join(signs[sign] for sign in line) for line in text.split("\n"))
+    streams = [
+        b"BT /F1 11 Tf 14 TL 72 720 Td %s ET" % b" ".join(lines),
+        b"begincmap 1 beginbfchar %s endbfchar" % meanings,
+    ]
+    return pdf_of_objects(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R >>",
+            b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+            b"/Resources << /Font << /F1 6 0 R >> >> >>",
+            *(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content) for content in streams),
+            b"<< /Type /Font /Subtype /Type0 /BaseFont /X /Encoding /Identity-H /ToUnicode 5 0 R "
+            b"/DescendantFonts [7 0 R] >>",
+            b"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /X /DW 500 >>",
+        ]
+    )
+
+
 def pdf_of_objects(objects: Sequence[bytes], info: int | None = None) -> bytes:
     """A PDF of the given objects, numbered from 1, the first being the catalog."""
     out = bytearray(b"%PDF-1.4\n")
