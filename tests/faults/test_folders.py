@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from qa_app.settings import Settings
-from tests.ingesting import ends, ingesting, settings_for, snapshot, write
+from tests.ingesting import ends, ingesting, settings_for, write
 
 
 @pytest.fixture
@@ -168,39 +166,3 @@ def test_hidden_and_excluded_entries_are_said_to_be_skipped(settings: Settings, 
         assert ends(ingest(folder)) == expected
     with ingesting(settings, hidden=True, exclude=("*/a.txt", ".git")) as ingest:
         assert ends(ingest(folder))[".hidden.txt"] == "indexed"
-
-
-@pytest.mark.case("F25")
-def test_f25_interrupted_and_resumed(tmp_path: Path) -> None:
-    """Ctrl-C ends a long ingestion with 130, and the next run completes it to a clean run's passages."""
-    folder = write(tmp_path / "many", {f"{i % 50}/{i:05}.txt": f"File number{i} says so. " * 80 for i in range(5000)})
-    environment = {**os.environ, "QA_DATA_DIR": str(tmp_path / "data"), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "qa_app", "ingest", str(folder)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    wait_for_some_passages(tmp_path / "data" / "store.sqlite")
-    process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
-    assert (process.returncode, "interrupted" in messages) == (130, True), messages[-2000:]
-    settings, clean = settings_for(tmp_path / "data"), settings_for(tmp_path / "clean")
-    with ingesting(settings) as ingest:
-        report = ingest(folder)
-        assert set(report.counts) == {"indexed", "unchanged"}
-        resumed = snapshot(ingest.store)
-    with ingesting(clean) as ingest:
-        ingest(folder)
-        assert snapshot(ingest.store) == resumed
-
-
-def wait_for_some_passages(database: Path) -> None:
-    """Returns once an ingestion in another process has committed its first batch."""
-    from qa_app.stores.sqlite import SQLiteDocumentStore
-
-    for _ in range(600):
-        if database.exists():
-            store = SQLiteDocumentStore(str(database))
-            count = store.get_document_count()
-            store.close()
-            if count:
-                return
-        time.sleep(0.05)
-    pytest.fail("the ingestion wrote nothing in 30 s")
