@@ -14,7 +14,8 @@ import pytest
 
 from qa_app.converters.cage import Converted, ConverterPool, Rejected, Result
 from qa_app.converters.extraction import bounded
-from qa_app.errors import REASONS
+from qa_app.converters.page_images import PageSpan, draw
+from qa_app.errors import REASONS, FileRejectedError
 from tests.faults.generating import changed, grown
 from tests.faults.seeds import SEEDS
 from tests.faults.table import Figure
@@ -129,3 +130,24 @@ def test_a_good_file_after_them_all(pool: ConverterPool, tmp_path: Path) -> None
     with ConverterPool(1) as fresh:
         assert fresh.convert(paths) == after
     assert all(isinstance(result, Converted) for result in after)
+
+
+@pytest.mark.case("F12")
+@pytest.mark.timeout(1200)
+def test_f12_pages_drawn(long: bool, figure: Figure) -> None:
+    """Pages of changed and grown PDF files are drawn, with boxes on the page, or refused."""
+    outcomes: Counter[str] = Counter()
+    count = 500 if long else 12
+    for number in range(count):
+        data = (changed if number % 2 else grown)("pdf", number)
+        try:
+            picture, located = draw(data, PageSpan(1, "words", 0, 5), 200)
+        except FileRejectedError as error:
+            outcomes[error.reason] += 1
+            continue
+        outcomes["ok"] += 1
+        assert picture.startswith(b"\x89PNG")
+        assert all(0 <= box.left <= box.right <= 1 and 0 <= box.top <= box.bottom <= 1 for box in located.boxes)
+    figure(f"pages drawn ({dict(outcomes)})", count)
+    assert set(outcomes) <= {"ok", "corrupt", "crashed"}
+    assert outcomes["ok"] > count / 4

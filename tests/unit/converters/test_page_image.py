@@ -303,7 +303,13 @@ def test_a_page_that_needs_too_much_memory_is_refused(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [("import ctypes; ctypes.string_at(0)", "crashed"), ("print('nonsense')", "crashed"), ("print('[]')", "crashed")],
+    [
+        ("import ctypes; ctypes.string_at(0)", "crashed"),
+        *((f"print({reply!r})", "crashed") for reply in ("nonsense", "[]", "{}", '{"rejected": 5}', "[" * 9999)),
+        ("""print('{"rejected": ["nonesuch", "x"]}')""", "crashed"),
+        ("""print('{"boxes": [{"page": 1}], "exact": true}')""", "crashed"),
+        ("while True: print('x' * 10**6)", "crashed"),
+    ],
 )
 def test_a_child_that_is_not_itself_costs_one_picture(code: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash, and an answer that is none, are refusals of this one page."""
