@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Characters that reorder what stands around them, so that a name can look like another.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: Those, what controls a terminal and JSON leaves as it is, and the halves that file names in no encoding consist of.
+_UNSAFE = re.compile(f"[{''.join(_BIDI)}\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def shown(text: object) -> str:
@@ -32,8 +35,9 @@ def say(message: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=float) + "\n")
+    """One JSON document on standard output; what drives terminals, or is no character, is in JSON's own escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=float)
+    sys.stdout.write(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def console(*, error: bool = False) -> Console:

@@ -1,17 +1,21 @@
-"""F18-F25 and D: folders with anything in them; what is good is indexed, the rest has its reason."""
+"""F18-F24: folders with anything in them; what is good is indexed, the rest has its reason."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import socket
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from qa_app.settings import Settings
+from tests.faults.table import Figure
 from tests.ingesting import ends, ingesting, settings_for, write
 
 
@@ -166,3 +170,58 @@ def test_hidden_and_excluded_entries_are_said_to_be_skipped(settings: Settings, 
         assert ends(ingest(folder)) == expected
     with ingesting(settings, hidden=True, exclude=("*/a.txt", ".git")) as ingest:
         assert ends(ingest(folder))[".hidden.txt"] == "indexed"
+
+
+@pytest.mark.case("F18")
+def test_f18_any_name_that_a_disk_takes(tmp_path: Path, long: bool, figure: Figure) -> None:
+    """Files under thousands of random names are each indexed under theirs, skipped as hidden, or rejected for it."""
+    chance = random.Random(18)
+    pieces = [
+        b"..",
+        b"~",
+        b"\\",
+        b"\n",
+        b"\r",
+        b"\x1b[2J",
+        b"\x7f",
+        b"*",
+        b"$(id)",
+        b"`",
+        b";",
+        b"'",
+        b'"',
+        b"<b>",
+        b"|",
+    ]
+    signs = ("é", "e\u0301", "😀", "\u202e", "\u200b", "日本", "\ufeff", "\u2028", "ﬁ", "A", " ")
+    pieces += [sign.encode() for sign in signs]
+    pieces += [b"\xff", b"\xed\xa0\x80", b"%2e", b"C:", b".", b"-", b"--help", b"x" * 60]
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    count = 3000 if long else 300
+    names = {b"".join(chance.choices(pieces, k=chance.randint(1, 4))) for _ in range(count)} - {b".", b".."}
+    for name in names:
+        (Path(os.fsdecode(os.fsencode(folder) + b"/" + name))).write_text(f"Words of {name.hex()}.")
+    before = tree(tmp_path)
+    command = [sys.executable, "-m", "qa_app", "ingest", "--json", str(folder)]
+    environment = {**os.environ, "QA_DATA_DIR": str(tmp_path / "data"), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", done.stderr + done.stdout)
+    counts = Counter(file["reason"] or file["status"] for file in json.loads(done.stdout)["files"])
+    hidden = sum(name.startswith(b".") for name in names)
+    unreadable = sum(not name.startswith(b".") and not _is_text(name) for name in names)
+    assert counts == {"indexed": len(names) - hidden - unreadable, "skipped": hidden, "name": unreadable}
+    with ingesting(settings_for(tmp_path / "data")) as ingest:
+        kept = {file.meta["path"].encode() for file in ingest.store.get_all_files()}
+    assert kept == {name for name in names if not name.startswith(b".") and _is_text(name)}
+    assert {name for name in tree(tmp_path) - before if not name.startswith("data")} == set()
+    figure("file names", len(names))
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
