@@ -5,7 +5,9 @@
 # check    lints and types; changes nothing
 # fix      formats
 # bench    prints the speed tables
-.PHONY: setup demo test faults check fix bench clean
+# audit    asks the advisory database about the pinned dependencies; says so where it cannot be reached
+# sbom     writes the bill of materials of what is installed to dist/sbom.json (CycloneDX)
+.PHONY: setup demo test faults check fix bench audit sbom clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,6 +41,13 @@ fix: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+audit: setup
+	$(BIN)/python -m tests.supply
+
+sbom: setup
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --output-file dist/sbom.json $(BIN)/python
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .cache

@@ -1,0 +1,96 @@
+"""What the application is made of may be used, and no known flaw of it reaches the application."""
+
+from __future__ import annotations
+
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests import supply
+from tests.supply import CONSTRAINTS, advisory_faults, is_allowed, licence_faults, licence_of, listed, pins
+
+
+@pytest.fixture(scope="module")
+def pinned() -> list[Requirement]:
+    return pins(CONSTRAINTS.read_text(encoding="utf-8"))
+
+
+def test_every_known_advisory_has_a_reason(pinned: list[Requirement]) -> None:
+    """No pinned version is in an advisory of the list without the reason why it does not reach us."""
+    assert advisory_faults(pinned, listed()) == []
+
+
+def test_every_licence_is_on_the_list(pinned: list[Requirement]) -> None:
+    """What is installed here of the pinned packages is under licences that are allowed, or excepted by name."""
+    assert licence_faults(pinned, listed()["licences"]) == []
+
+
+def test_a_pin_in_an_advisory_is_found(pinned: list[Requirement]) -> None:
+    """A version that goes back into an advisory, a package that is kept out, and any new pin are each told."""
+    older = [Requirement("torch==2.9.1") if pin.name == "torch" else pin for pin in pinned]
+    faults = advisory_faults([*older, Requirement("kernels==0.1")], listed())
+    assert [fault.split()[0] for fault in faults] == ["kernels", "CVE-2026-24747", "constraints.txt"]
+
+
+def test_a_reason_that_is_not_needed_is_found(pinned: list[Requirement]) -> None:
+    """Where a package has left an advisory's versions, its reason is told to be outdated."""
+    newer = [Requirement("transformers==5.3.0") if pin.name == "transformers" else pin for pin in pinned]
+    assert any("CVE-2026-4372" in fault and "remove its reason" in fault for fault in advisory_faults(newer, listed()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        ({"License-Expression": "MIT AND (Apache-2.0 OR BSD-3-Clause)"}, True),
+        ({"License-Expression": "MIT AND GPL-3.0-only"}, False),
+        ({"Classifier": "License :: OSI Approved :: MIT License", "License": "see the file"}, True),
+        ({"Classifier": "License :: OSI Approved :: GNU General Public License v3 (GPLv3)"}, False),
+        ({"License": "Apache License 2.0"}, True),
+        ({"License": "ask us"}, False),
+        ({}, False),
+    ],
+)
+def test_a_licence_that_nobody_looked_at_is_found(fields: dict[str, str], allowed: bool) -> None:
+    """Only what is on the list passes; a package that states none does not."""
+    told = Message()
+    for name, value in fields.items():
+        told[name] = value
+    assert is_allowed(licence_of(told), listed()["licences"]) is allowed  # type: ignore[arg-type]
+
+
+_VULN = {"id": "GHSA-x", "aliases": ["CVE-0000-1"], "fix_versions": ["2"], "description": ""}
+_BAD = {"name": "urllib3", "version": "1", "vulns": [_VULN]}
+_GOOD = {"name": "six", "version": "1", "vulns": []}
+_SKIPPED = {"name": "six", "skip_reason": "nobody knows it"}
+
+
+@pytest.mark.parametrize(
+    ("probe", "answer", "code", "told"),
+    [
+        ([_BAD], [_GOOD], 0, "the database was asked about 1 packages"),
+        ([_BAD], [_GOOD, _BAD], 1, "urllib3 1: GHSA-x"),
+        ([_BAD], [_GOOD, _SKIPPED], 1, "not audited: six (nobody knows it)"),
+        ([_BAD], [], 1, "no answer: it ended"),
+        ([_SKIPPED], [_GOOD], 0, "THE ADVISORY DATABASE WAS NOT ASKED"),
+        ([], [_GOOD], 0, "THE ADVISORY DATABASE WAS NOT ASKED"),
+    ],
+)
+def test_an_audit_that_asked_nobody_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    probe: list[dict[str, Any]],
+    answer: list[dict[str, Any]],
+    code: int,
+    told: str,
+) -> None:
+    """An advisory, a package that was passed over and no answer end with 1; a database that knows nothing is named."""
+
+    def ask(requirements: Path, ignored: list[str]) -> tuple[list[dict[str, Any]], str]:
+        return (answer if requirements == CONSTRAINTS else probe), "it ended"
+
+    monkeypatch.setattr(supply, "_ask", ask)
+    assert supply.audit() == code
+    assert told in capsys.readouterr().out
