@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import zipfile
 from collections.abc import Callable
+
+from lxml import etree
 
 from tests import make_bad
 from tests.faults.seeds import SEEDS, WORDS, bare_pdf, stream
@@ -26,7 +29,14 @@ def changed(suffix: str, seed: int) -> bytes:
     name = chance.choice(read)
     part = parts[name]
     assert isinstance(part, bytes)
-    return make_bad.package(parts | {name: _change(part, suffix, chance)})
+    part = _change(part, suffix, chance)
+    if chance.random() < 0.8:
+        # Mended, so that more than the first parser gets to see it.
+        parser = etree.XMLParser(recover=True, resolve_entities=False, huge_tree=True, encoding="utf-8")
+        with contextlib.suppress(etree.XMLSyntaxError):
+            mended = etree.fromstring(part, parser)
+            part = part if mended is None else etree.tostring(mended, encoding="utf-8")
+    return make_bad.package(parts | {name: part})
 
 
 def _change(data: bytes, suffix: str, chance: random.Random) -> bytes:
