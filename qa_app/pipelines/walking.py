@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias, Union
 
 from qa_app.errors import NotFoundError
 
@@ -20,6 +22,10 @@ class Found:
     relative: str
     reason: str | None = None
     message: str = ""
+
+
+#: What is in a folder: entries, and in their places the folders in it.
+_Entries: TypeAlias = Iterator[Union[Found, "_Entries"]]
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,20 @@ class Walk:
         if not os.path.lexists(root):
             raise NotFoundError(f"{given} is not there; give a file or a folder that exists")
         if root.is_dir():
-            yield from self._folder(root, root, real=Path(os.path.realpath(root)), above=frozenset())
+            # Not by calls within calls: folders may be nested deeper than those.
+            open_ = [self._folder(root, root, real=Path(os.path.realpath(root)), above=set())]
+            while open_:
+                found = next(open_[-1], None)
+                if found is None:
+                    open_.pop()
+                elif isinstance(found, Found):
+                    yield found
+                else:
+                    open_.append(found)
         else:
             yield self._entry(root, root.parent)
 
-    def _folder(self, folder: Path, root: Path, real: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
+    def _folder(self, folder: Path, root: Path, real: Path, above: set[tuple[int, int]]) -> _Entries:
         try:
             state = folder.stat()
             names = sorted(entry.name for entry in folder.iterdir())
@@ -54,6 +69,7 @@ class Walk:
         if here in above:
             yield Found(folder, _relative(folder, root), "not_a_file", "a link that leads back to a folder above it")
             return
+        above.add(here)
         for name in names:
             path = folder / name
             relative = _relative(path, root)
@@ -61,19 +77,31 @@ class Walk:
                 yield Found(path, relative, "skipped", "excluded")
             elif name.startswith(".") and not self.hidden:
                 yield Found(path, relative, "skipped", "hidden")
-            elif path.is_symlink():
-                yield from self._link(path, root, real, above | {here})
-            elif path.is_dir():
-                yield from self._folder(path, root, real, above | {here})
             else:
-                yield self._entry(path, root)
+                yield from self._any(path, root, real, above)
+        above.remove(here)
 
-    def _link(self, path: Path, root: Path, real: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
+    def _any(self, path: Path, root: Path, real: Path, above: set[tuple[int, int]]) -> _Entries:
+        try:
+            mode = path.lstat().st_mode
+        except OSError as error:
+            yield _unseen(path, root, error)
+            return
+        if stat.S_ISLNK(mode):
+            yield from self._link(path, root, real, above)
+        elif stat.S_ISDIR(mode):
+            yield self._folder(path, root, real, above)
+        else:
+            yield self._entry(path, root)
+
+    def _link(self, path: Path, root: Path, real: Path, above: set[tuple[int, int]]) -> _Entries:
         relative = _relative(path, root)
         try:
             target = path.resolve(strict=True)
         except FileNotFoundError:
             yield Found(path, relative, "vanished", "a link to something that is not there")
+        except PermissionError as error:
+            yield _unseen(path, root, error)
         except (OSError, RuntimeError):
             yield Found(path, relative, "not_a_file", "a link that leads to itself")
         else:
@@ -82,7 +110,7 @@ class Walk:
             elif not self.follow_symlinks:
                 yield Found(path, relative, "skipped", "a link within the folder; --follow-symlinks takes it too")
             elif target.is_dir():
-                yield from self._folder(path, root, real, above)
+                yield self._folder(path, root, real, above)
             else:
                 yield self._entry(path, root)
 
@@ -95,10 +123,8 @@ class Walk:
             return Found(path, relative, "name", "the file's name is not valid text; rename the file")
         try:
             mode = path.stat().st_mode
-        except FileNotFoundError:
-            return Found(path, relative, "vanished", "it was gone when it was looked at")
         except OSError as error:
-            return Found(path, relative, "permission", f"it cannot be looked at: {error.strerror}")
+            return _unseen(path, root, error)
         if stat.S_ISREG(mode):
             return Found(path, relative)
         kinds = {
@@ -112,3 +138,13 @@ class Walk:
 
 def _relative(path: Path, root: Path) -> str:
     return "." if path == root else path.relative_to(root).as_posix()
+
+
+def _unseen(path: Path, root: Path, error: OSError) -> Found:
+    """An entry that cannot be looked at, with the reason."""
+    relative = _relative(path, root)
+    if isinstance(error, FileNotFoundError):
+        return Found(path, relative, "vanished", "it was gone when it was looked at")
+    if error.errno == errno.ENAMETOOLONG:
+        return Found(path, relative, "name", "its path is too long for this system; move it up")
+    return Found(path, relative, "permission", f"it cannot be looked at: {error.strerror}")

@@ -104,7 +104,8 @@ def test_f19_links_pipes_sockets_and_devices(settings: Settings, tmp_path: Path)
 @pytest.mark.case("F20")
 def test_f20_unreadable_files_and_folders(tmp_path: Path) -> None:
     """What may not be read is rejected as such and not pruned; the rest is indexed."""
-    folder = write(tmp_path / "papers", {"good.txt": "Good words.", "shut.txt": "Shut.", "cellar/deep.txt": "Deep."})
+    names = {"good.txt": "Good words.", "shut.txt": "Shut.", "cellar/deep.txt": "Deep.", "attic/box.txt": "Box."}
+    folder = write(tmp_path / "papers", dict(names))
     # Root reads everything unless it gives up the right to.
     powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
     command = [*powerless, sys.executable, "-m", "qa_app", "ingest", "--prune", "--json", str(folder)]
@@ -112,13 +113,39 @@ def test_f20_unreadable_files_and_folders(tmp_path: Path) -> None:
     subprocess.run(command, env=environment, check=True, capture_output=True)
     (folder / "shut.txt").chmod(0)
     (folder / "cellar").chmod(0)
+    (folder / "attic").chmod(0o444)  # what is in it can be listed, not looked at
     try:
         done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     finally:
         (folder / "cellar").chmod(0o755)
+        (folder / "attic").chmod(0o755)
     assert done.returncode == 3, done.stderr
     got = {entry["path"]: entry["reason"] or entry["status"] for entry in json.loads(done.stdout)["files"]}
-    assert got == {"cellar": "permission", "good.txt": "unchanged", "shut.txt": "permission"}
+    refused = {"attic/box.txt": "permission", "cellar": "permission", "shut.txt": "permission"}
+    assert got == {"good.txt": "unchanged", **refused}
+
+
+@pytest.mark.case("F13", "F18", "F20")
+def test_folders_within_folders_to_the_end_of_what_a_path_holds(settings: Settings, tmp_path: Path) -> None:
+    """Folders nested thousands deep end no ingestion: what a path leads to is indexed, what none does is rejected."""
+    folder = write(tmp_path / "papers", {"good.txt": "Good words."})
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        for depth in range(2500):
+            Path("a").mkdir()
+            os.chdir("a")
+            if depth in (1500, 2400):
+                Path("deep.txt").write_text(f"Deep words {depth}.")
+    finally:
+        os.chdir(here)
+    with ingesting(settings) as ingest:
+        found = ends(ingest(folder))
+        assert sorted(found.values()) == ["indexed", "indexed", "name"]
+        assert found["a/" * 1501 + "deep.txt"] == "indexed"
+        assert ends(ingest(folder)) == {path: "unchanged" if end == "indexed" else end for path, end in found.items()}
+    # What removes tests' folders calls itself for each.
+    subprocess.run(["rm", "-r", folder], check=True)
 
 
 @pytest.mark.case("F21", "F22")
