@@ -49,7 +49,7 @@ def test_f25_memory_is_flat(tmp_path: Path, long: bool, figure: Figure) -> None:
 @pytest.mark.timeout(900)
 def test_f25_interrupted_and_resumed(tmp_path: Path, long: bool, figure: Figure) -> None:
     """Ctrl-C ends a long ingestion with 130, and the next run goes on, to a clean run's passages."""
-    count, breaks = (10_000, 5) if long else (2_000, 1)
+    count, breaks = (10_000, 5) if long else (4_000, 1)
     folder = write(tmp_path / "many", files(count, 160))
     done = 0
     for _ in range(breaks):
