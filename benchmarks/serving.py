@@ -27,13 +27,16 @@ class Served:
 
 
 @contextmanager
-def serving(data: Path, model: str) -> Iterator[Served]:
-    """The API over the data folder, ready; raises RuntimeError, with its log, where it does not come up."""
+def serving(data: Path, model: str, **more: str) -> Iterator[Served]:
+    """The API over the data folder, ready; raises RuntimeError, with its log, where it does not come up.
+
+    ``more`` are further variables of its environment.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QA_")}
-    environment |= {"QA_DATA_DIR": str(data), "QA_READER_MODEL": model, "HF_HUB_OFFLINE": "1"}
+    environment |= {"QA_DATA_DIR": str(data), "QA_READER_MODEL": model, "HF_HUB_OFFLINE": "1", **more}
     with tempfile.TemporaryFile() as log:
         started = time.monotonic()
         process = subprocess.Popen(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
 MODULES = sorted((REPOSITORY / "ui").rglob("*.py"))
@@ -22,6 +24,7 @@ def calls(path: Path) -> list[ast.Call]:
     return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
 
 
+@pytest.mark.case("U1")
 def test_html_is_never_let_through() -> None:
     """Markdown takes no HTML anywhere, and scripts come from one module, whose texts are constant."""
     for path in MODULES:
@@ -30,6 +33,7 @@ def test_html_is_never_let_through() -> None:
         assert "unsafe_allow_javascript" not in text or path.name == "parts.py"
 
 
+@pytest.mark.case("U1")
 def test_markdown_gets_no_text_of_others() -> None:
     """Where Streamlit reads Markdown, a name of a variable stands only within plain()."""
     loose = []

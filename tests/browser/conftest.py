@@ -50,8 +50,8 @@ def axe(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> str
 
 
 @contextmanager
-def page_server(api_url: str, folder: Path, key: str = "") -> Iterator[str]:
-    """The address of a page for an API, served as ``qa-app ui`` serves it."""
+def page_server(api_url: str, folder: Path, key: str = "", **settings: str) -> Iterator[str]:
+    """The address of a page for an API, served as ``qa-app ui`` serves it, with further variables as settings."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,7 +60,7 @@ def page_server(api_url: str, folder: Path, key: str = "") -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "qa_app", "ui", "--port", str(port), "--api-url", api_url],
-            env={**environment, "QA_API_KEY": key},
+            env={**environment, "QA_API_KEY": key, **settings},
             cwd=folder,
             stdout=output,
             stderr=output,
@@ -106,9 +106,12 @@ def url(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page_for(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """A function that serves a page for any API's address and gives the page's; ``key`` is what it shows the API."""
+    """A function that serves a page for any API's address and gives the page's.
+
+    ``key`` is what it shows the API; further variables are the page's settings.
+    """
     with ExitStack() as served:
-        yield lambda api_url, key="": served.enter_context(page_server(api_url, tmp_path, key))
+        yield lambda api_url, key="", **settings: served.enter_context(page_server(api_url, tmp_path, key, **settings))
 
 
 @pytest.fixture

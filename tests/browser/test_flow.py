@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import page_server
 from tests.browser.visitor import SECONDS, Visitor
 from tests.conftest import REPOSITORY
+from tests.faults.table import Figure
 from tests.ingesting import ingesting, settings_for, write
 from tests.serving import Server, client, server
 
@@ -129,6 +131,7 @@ def test_passages_show_while_the_reader_works(
     assert "qa_app_queue_waiting 0.0" in metrics
 
 
+@pytest.mark.case("U2")
 def test_the_mark_stands_where_the_answer_does(visit: Callable[..., Visitor], own: tuple[str, Server]) -> None:
     """Of words that stand twice in a passage, those that are the answer are marked."""
     visitor = visit(own[0])
@@ -139,6 +142,20 @@ def test_the_mark_stands_where_the_answer_does(visit: Callable[..., Visitor], ow
     assert "The Skerry boat was painted" in before
     shown = json.loads(_json_of(visitor, 0))[0]
     assert shown["answer"] == marked
+
+
+@pytest.mark.case("U2", "F17")
+def test_the_mark_stands_behind_emoji_and_right_to_left_text(
+    visit: Callable[..., Visitor], own: tuple[str, Server]
+) -> None:
+    """Where a browser counts otherwise, the mark still holds just the answer, on the card and in the document."""
+    visitor = visit(own[0])
+    card = visitor.asked("In which town was the Skerry bell cast?").first
+    expect(card.locator("mark")).to_have_text("Bergen")
+    page = visitor.opened(card.get_by_role("link", name="Show in emoji.txt"))
+    expect(page.locator("#qa-mark")).to_have_text("Bergen", timeout=SECONDS * 1000)
+    shown = page.locator(".qa-document").inner_text()
+    assert shown.split("Bergen")[0].endswith("The Skerry bell 🔔 was cast in ")
 
 
 def test_equal_answers_are_one_card(visit: Callable[..., Visitor], own: tuple[str, Server]) -> None:
@@ -248,15 +265,21 @@ def test_a_pdf_opens_at_the_boxed_answer(visit: Callable[..., Visitor], url: str
     assert (tmp_path / "original.pdf").read_bytes() == original.read_bytes()
 
 
-def test_a_long_text_is_shown_around_its_answer(visit: Callable[..., Visitor], own: tuple[str, Server]) -> None:
+@pytest.mark.case("U4")
+def test_a_long_text_is_shown_around_its_answer(
+    visit: Callable[..., Visitor], own: tuple[str, Server], figure: Figure
+) -> None:
     """Of five million characters a window is shown, at the answer, and it moves."""
     url, api = own
     text = "🌊 Nothing happened that day.\n" * 170_000 + "At last the harbour of Tolvik froze in 1867.\n"
     with client(api.url) as asking:
         assert asking.post("/file-upload", files={"files": ("log.txt", text.encode())}).status_code == 200
     visitor = visit(url)
-    page = visitor.opened(visitor.asked("When did the harbour of Tolvik freeze?").first.get_by_role("link").first)
-    expect(page.locator("#qa-mark")).to_have_text("1867", timeout=SECONDS * 1000)
+    link = visitor.asked("When did the harbour of Tolvik freeze?").first.get_by_role("link").first
+    began = time.monotonic()
+    page = visitor.opened(link)
+    expect(page.locator("#qa-mark")).to_have_text("1867", timeout=20_000)
+    figure(f"s until the answer was seen in {len(text):,} characters", f"{time.monotonic() - began:.1f}")
     expect(page.locator("#qa-mark")).to_be_in_viewport()
     assert len(page.locator(".qa-document").inner_text()) < 20_000
     expect(page.get_by_role("button", name="Later text")).to_have_count(0)
@@ -340,6 +363,7 @@ def test_many_documents_are_turned_page_by_page(visit: Callable[..., Visitor], u
 # -- teach -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("U7")
 def test_an_answer_is_judged_once(visit: Callable[..., Visitor], own: tuple[str, Server]) -> None:
     """However often it is pressed, a verdict is one label; another verdict takes its place; both are counted."""
     url, api = own

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import page_server
+from tests.browser.scripted_api import READY, scripted_api
 from tests.browser.visitor import SECONDS, Visitor
 from tests.ingesting import settings_for
 from tests.serving import Server, client, server
@@ -80,6 +82,7 @@ def harmless(visitor: Visitor) -> None:
     visitor.check()
 
 
+@pytest.mark.case("U1", "U2")
 def test_payloads_in_answers_are_shown_as_they_are(visit: Callable[..., Visitor], inn: tuple[str, Server]) -> None:
     """Asked about, they come as text in cards, passages, filters, quotes and JSON."""
     visitor = visit(inn[0])
@@ -104,6 +107,7 @@ def test_payloads_in_answers_are_shown_as_they_are(visit: Callable[..., Visitor]
             visitor.page.keyboard.press("Escape")
 
 
+@pytest.mark.case("U1")
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_payloads_as_questions(visit: Callable[..., Visitor], inn: tuple[str, Server], payload: str) -> None:
     """A question is text too, in its box, in the address and among those asked before."""
@@ -116,6 +120,7 @@ def test_payloads_as_questions(visit: Callable[..., Visitor], inn: tuple[str, Se
     harmless(visitor)
 
 
+@pytest.mark.case("U1")
 def test_payloads_in_names_and_reasons(visit: Callable[..., Visitor], inn: tuple[str, Server]) -> None:
     """The list, the dialog, the rejections and the document itself show names as they are."""
     visitor = visit(f"{inn[0]}/documents")
@@ -136,6 +141,39 @@ def test_payloads_in_names_and_reasons(visit: Callable[..., Visitor], inn: tuple
     harmless(visitor)
 
 
+@pytest.mark.case("U1", "U2")
+def test_payloads_in_what_the_api_says(visit: Callable[..., Visitor], tmp_path: Path) -> None:
+    """Notices, reasons, examples, fields and values of an API come as text too, whoever wrote them."""
+    everything = " | ".join(PAYLOADS)
+
+    def shown_whole(visitor: Visitor, begins: str) -> None:
+        told = visitor.page.get_by_text(begins)
+        expect(told).to_be_visible(timeout=SECONDS * 1000)
+        # Addresses are broken by a character that nobody sees.
+        assert everything in told.inner_text().replace("\u2060", "")
+        harmless(visitor)
+
+    with scripted_api() as api, page_server(api.url, tmp_path) as url:
+        api.answers["/ready"] = (200, {**READY, "notice": f"A notice: {everything}"})
+        values = [{"value": payload, "count": 1} for payload in PAYLOADS]
+        fields = [{"field": f"{n} {payload}", "values": values, "others": 0} for n, payload in enumerate(PAYLOADS)]
+        api.answers["/facets"] = (200, {"facets": fields, "files": 1})
+        api.answers["/example-questions"] = (200, {"questions": [{"query": f"An example: {everything}"}]})
+        visitor = visit(url)
+        shown_whole(visitor, "A notice:")
+        shown_whole(visitor, "An example:")
+        visitor.page.get_by_role("combobox").first.click()
+        expect(visitor.page.get_by_role("option")).not_to_have_count(0)
+        harmless(visitor)
+        visitor.page.keyboard.press("Escape")
+        api.problem("/query", 422, f"A reason: {everything}")
+        visitor.ask("Why?")
+        shown_whole(visitor, "A reason:")
+        api.answers["/ready"] = (503, {"ready": False, "missing": {"store": f"a lack: {everything}"}})
+        shown_whole(visit(url), "a lack:")
+
+
+@pytest.mark.case("U6")
 def test_two_visitors_share_nothing(visit: Callable[..., Visitor], inn: tuple[str, Server]) -> None:
     """One's question, history and verdicts are not the other's."""
     one, other = visit(inn[0]), visit(inn[0])

@@ -63,6 +63,7 @@ PROBLEMS: list[tuple[int, Any, str]] = [
 ]
 
 
+@pytest.mark.case("U3")
 @pytest.mark.parametrize(("status", "body", "told"), PROBLEMS, ids=[f"{s}-{n}" for n, (s, _, _) in enumerate(PROBLEMS)])
 def test_an_answer_that_is_none_is_said(
     visit: Callable[..., Visitor],
@@ -104,6 +105,7 @@ def test_an_answer_that_is_not_at_its_offsets_is_not_shown(
     assert text == "It was Anna."
 
 
+@pytest.mark.case("U3")
 def test_a_slow_api_does_not_stop_the_page(
     visit: Callable[..., Visitor], served: tuple[str, ScriptedApi], script: ScriptedApi
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_slow_api_does_not_stop_the_page(
     expect(visitor.page.get_by_text("0 documents")).to_be_visible(timeout=SECONDS * 1000)
 
 
+@pytest.mark.case("U3")
 def test_what_is_missing_and_what_stands_in_are_said(
     visit: Callable[..., Visitor], served: tuple[str, ScriptedApi], script: ScriptedApi
 ) -> None:
@@ -130,6 +133,7 @@ def test_what_is_missing_and_what_stands_in_are_said(
     plainly(visitor, "No document has any word of this question.")
 
 
+@pytest.mark.case("U3")
 @pytest.mark.parametrize("view", ["documents", "feedback", "document?file=abc", "document?file=../../etc"])
 def test_every_page_says_what_is_wrong(
     visit: Callable[..., Visitor], served: tuple[str, ScriptedApi], script: ScriptedApi, view: str
@@ -141,6 +145,7 @@ def test_every_page_says_what_is_wrong(
     plainly(visit(f"{served[0]}/{view}"), told)
 
 
+@pytest.mark.case("U3")
 def test_an_api_that_comes_up_is_found(
     visit: Callable[..., Visitor], page_for: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -157,6 +162,7 @@ def test_an_api_that_comes_up_is_found(
         expect(visitor.cards().first.get_by_role("heading")).to_have_text("Ole Brun", timeout=SECONDS * 1000)
 
 
+@pytest.mark.case("U3")
 def test_a_key_that_is_not_taken_is_said(
     visit: Callable[..., Visitor], page_for: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -174,6 +180,7 @@ def test_a_key_that_is_not_taken_is_said(
                 plainly(visitor, "The API does not take this page's key.")
 
 
+@pytest.mark.case("U5")
 def test_an_upload_over_the_limit_is_said(
     visit: Callable[..., Visitor], page_for: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -185,3 +192,36 @@ def test_an_upload_over_the_limit_is_said(
         visitor.page.locator("input[type=file]").set_input_files([big])
         visitor.page.get_by_role("button", name="Add 1 file").click()
         plainly(visitor, "The files were not added.")
+
+
+@pytest.mark.case("U5")
+def test_an_upload_over_the_limit_is_said_before_it_is_sent(
+    visit: Callable[..., Visitor], served: tuple[str, ScriptedApi], page_for: Callable[..., str]
+) -> None:
+    """A page that knows the API's limit names it, refuses a file over it, and sends nothing of that file."""
+    served[1].answers["/files"] = (200, {"files": [], "total": 0, "next": None})
+    served[1].answers["/jobs"] = (200, {"jobs": []})
+    visitor = visit(f"{page_for(served[1].url, QA_API_MAX_UPLOAD_MB='1')}/documents")
+    sent: list[str] = []
+    visitor.context.on("request", lambda request: sent.append(request.method) if "upload_file" in request.url else None)
+    expect(visitor.page.get_by_test_id("stFileUploaderDropzone")).to_contain_text("1MB per file")
+    choose = visitor.page.locator("input[type=file]")
+    choose.set_input_files([{"name": "big.txt", "mimeType": "text/plain", "buffer": b"a word " * 300_000}])
+    plainly(visitor, "File must be 1.0MB or smaller.")
+    assert "PUT" not in sent
+    expect(visitor.page.get_by_role("button", name="Add 1 file")).to_have_count(0)
+    choose.set_input_files([{"name": "small.txt", "mimeType": "text/plain", "buffer": b"a word "}])
+    expect(visitor.page.get_by_role("button", name="Add 1 file")).to_be_visible()
+    assert "PUT" in sent
+
+
+@pytest.mark.case("U3")
+@pytest.mark.long
+def test_an_api_that_never_answers_is_given_up(
+    visit: Callable[..., Visitor], served: tuple[str, ScriptedApi], script: ScriptedApi
+) -> None:
+    """After a minute without an answer the page says so, and the question can be asked again."""
+    script.slow["/query"] = 60.0
+    visitor = visit(f"{served[0]}/?q=Who+is+late%3F")
+    plainly(visitor, "The API took too long. Try again in a moment.")
+    expect(visitor.page.get_by_role("button", name="Try again")).to_be_visible()

@@ -104,6 +104,7 @@ def test_a_wrong_password_ends_the_server(tmp_path: Path, status: int) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.case("L4")
 def test_a_deadline_is_kept_while_reading(tmp_path: Path) -> None:
     """L4: a question that takes longer than its deadline is 504, the reader stops, and the next one is answered."""
     settings = settings_for(tmp_path / "data", api_deadline=0.1)

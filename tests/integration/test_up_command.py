@@ -350,6 +350,7 @@ def handshake(address: str, host: str, origin: str) -> int:
         return answer.status_code
 
 
+@pytest.mark.case("U5")
 def test_the_page_alone(tmp_path: Path) -> None:
     """It is told where the API is and the key, runs without one, and takes this machine's name alone."""
     api = "http://127.0.0.1:9"

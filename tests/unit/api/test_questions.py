@@ -66,6 +66,7 @@ def test_requests_of_one_kind_are_worked_on_together(queue: ReaderQueue, work: G
     assert work.batches == [[0], [0, 2], [1]]
 
 
+@pytest.mark.case("L2")
 def test_a_full_queue_turns_away_at_once(queue: ReaderQueue, work: Gated) -> None:
     """L2: what does not fit into the queue is told so, with a time to wait, while the work goes on."""
 
@@ -82,6 +83,7 @@ def test_a_full_queue_turns_away_at_once(queue: ReaderQueue, work: Gated) -> Non
     asyncio.run(main())
 
 
+@pytest.mark.case("L4")
 def test_a_deadline_frees_the_place(queue: ReaderQueue, work: Gated) -> None:
     """A request that waited too long ends with DeadlineError, and is never worked on."""
 
@@ -97,6 +99,7 @@ def test_a_deadline_frees_the_place(queue: ReaderQueue, work: Gated) -> None:
     assert ["late"] not in work.batches
 
 
+@pytest.mark.case("B18")
 def test_a_client_that_goes_away_leaves_the_queue(queue: ReaderQueue, work: Gated) -> None:
     """B18: cancelling a waiting request takes it out, and the gauge goes back to none."""
 
@@ -136,6 +139,7 @@ def test_one_bad_request_does_not_spoil_its_batch() -> None:
     assert isinstance(results[1], InvalidRequestError)
 
 
+@pytest.mark.case("B17")
 def test_answers_are_never_mixed_up() -> None:
     """B17: hundreds of concurrent requests of changing kinds each get their own answer."""
 

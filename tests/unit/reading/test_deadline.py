@@ -87,6 +87,7 @@ def read(request: pytest.FixtureRequest, reader: PassageReader) -> Callable[[], 
     }[request.param]
 
 
+@pytest.mark.case("L4")
 @pytest.mark.reader
 class TestReading:
     """Asked before every forward pass."""

@@ -23,7 +23,7 @@ def answer(content: str, start: int, end: int, name: str = "a.txt", score: float
     return Answer(content[start:end], score, passage, start, end, None, {})
 
 
-@pytest.mark.case("F17")
+@pytest.mark.case("F17", "U2")
 @given(TEXTS, st.data())
 def test_marks_are_at_their_offsets_in_any_script(text: str, data: st.DataObject) -> None:
     """Taken apart again, marked HTML gives the text, and the mark just the words at the offsets."""
@@ -55,6 +55,7 @@ def test_sentences_end_where_they_should() -> None:
     assert 300 < last - first < 900
 
 
+@pytest.mark.case("U1", "U2")
 @given(TEXTS)
 def test_plain_text_is_no_markdown(text: str) -> None:
     """Every mark that Markdown could take for its own is escaped, on one line, and addresses are broken."""
