@@ -35,14 +35,10 @@ def pool() -> Iterator[ConverterPool]:
 
 
 @pytest.fixture(autouse=True)
-def _harmless(figure: Figure) -> Iterator[None]:
-    """Whatever the files hold, this process keeps its memory, threads and open files, and its children their number."""
+def _harmless() -> Iterator[None]:
+    """Whatever the files hold, this process keeps its threads and open files, and its children their number."""
     process = psutil.Process()
-    before = process.memory_info().rss
     yield
-    grown = process.memory_info().rss - before
-    figure("MB more in the parent", grown >> 20)
-    assert grown < 100 * 2**20
     assert len(process.children()) <= 2
     assert len([thread for thread in threading.enumerate() if thread.name.startswith("converter")]) <= 2
     assert process.num_fds() < 100
@@ -71,7 +67,8 @@ def convert_all(
 ) -> Counter[str]:
     """Converts ``count`` files made of their numbers; files that are in the report can be made again by theirs."""
     outcomes: Counter[str] = Counter()
-    slowest = 0.0
+    memory = psutil.Process().memory_info
+    before, slowest = memory().rss, 0.0
     for first in range(0, count, _BATCH):
         paths = [folder / f"{number}.{suffix}" for number in range(first, min(first + _BATCH, count))]
         for number, path in enumerate(paths, first):
@@ -81,8 +78,11 @@ def convert_all(
         slowest = max(slowest, time.monotonic() - began)
         for path in paths:
             path.unlink()
+    more = (memory().rss - before) >> 20
     told = ", ".join(f"{number:,} {outcome}" for outcome, number in outcomes.most_common())
-    figure(f"{suffix} files {make.__name__} ({told}; at most {slowest:.1f} s for {_BATCH})", sum(outcomes.values()))
+    costs = f"at most {slowest:.1f} s for {_BATCH}, {more} MB more in the parent"
+    figure(f"{suffix} files {make.__name__} ({told}; {costs})", sum(outcomes.values()))
+    assert more < 100
     return outcomes
 
 
@@ -111,11 +111,11 @@ def test_f11_junk(pool: ConverterPool, tmp_path: Path, suffix: str, long: bool, 
     """Random bytes, bare or behind the right beginning, are refused or text, whatever the file is called."""
     size = 2**20 if long else 100_000
 
-    def random_bytes(suffix: str, number: int) -> bytes:
+    def of_random_bytes(suffix: str, number: int) -> bytes:
         start = SEEDS[suffix][number % 5][:40] if number % 2 else b""
         return start + junk(size, number)
 
-    convert_all(pool, tmp_path, suffix, random_bytes, 400 if long else 40, figure)
+    convert_all(pool, tmp_path, suffix, of_random_bytes, 400 if long else 40, figure)
 
 
 @pytest.mark.case("F11", "F12")
