@@ -89,7 +89,9 @@ def test_f16_any_text_in_any_format(
         (folder / name).unlink()
         seen["texts"] += 1
         if result.status == "rejected":
-            assert result.reason in {"no_text", "unsupported_type", "too_deep", "encoding", "corrupt"}, result
+            assert result.reason in {"empty_file", "no_text", "unsupported_type", "too_deep", "encoding", "corrupt"}, (
+                result
+            )
             return
         [stored] = ingest.store.get_all_files()
         file = ingest.store.get_file(stored.id)
