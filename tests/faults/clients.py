@@ -94,7 +94,8 @@ async def steadily(url: str, questions: Sequence[str], rate: float, seconds: flo
 
 def milliseconds(replies: Sequence[Reply]) -> str:
     """Half of them take no longer than the first figure, 99 of a hundred no longer than the second."""
-    cuts = statistics.quantiles([reply.seconds * 1000 for reply in replies], n=100, method="inclusive")
+    times = [reply.seconds * 1000 for reply in replies]
+    cuts = statistics.quantiles(times * 2, n=100, method="inclusive")  # also of one
     return f"{cuts[49]:.0f} and {cuts[98]:.0f} ms (half, 99 %)"
 
 

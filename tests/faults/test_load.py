@@ -91,11 +91,15 @@ def capacity(served: Served, questions: list[str], long: bool) -> float:
 def test_what_can_be_answered_is_answered(
     served: Served, questions: list[str], capacity: float, long: bool, figure: Figure, share: float
 ) -> None:
-    """At half of the capacity every question is answered; at all of it every one is answered or told to come again."""
+    """At half of the capacity every question is answered; above it, those that are not are told to come again."""
     replies, health = asyncio.run(steadily(served.url, questions, capacity * share, 60 if long else 6))
-    assert all(reply.is_answer or (share == 1.0 and reply.is_refusal) for reply in replies)
+    assert all(reply.is_answer or (share > 0.5 and reply.is_refusal) for reply in replies)
     assert {look.status for look in health} == {200}
-    figure(f"% of {capacity:.1f} questions a second, answered in {milliseconds(replies)}", f"{share:.0%}"[:-1])
+    answered = [reply for reply in replies if reply.is_answer]
+    figure(
+        f"of {len(replies)} questions at {share:.0%} of {capacity:.1f} a second answered in {milliseconds(answered)}",
+        len(answered),
+    )
 
 
 @pytest.mark.case("L2")
@@ -113,12 +117,11 @@ def test_what_is_too_much_is_turned_away_at_once(
     assert len(answered) > QUEUE
     assert len(refused) > len(replies) / 4
     assert statistics.median(r.seconds for r in refused) < statistics.median(r.seconds for r in answered) / 2
-    recovered = until_it_holds(lambda: gauge(served.url, "queue_waiting") == 0, "the queue does not empty")
     after = asyncio.run(again_and_again(served.url, questions, 2, clients=1))
     assert {reply.status for reply in after} == {200}
     figure(f"of {len(replies):,} questions answered in {milliseconds(answered)}", len(answered))
     figure(f"refused in {milliseconds(refused)}", len(refused))
-    figure("s until the queue was empty again", f"{recovered:.1f}")
+    figure(f"answered right after it in {milliseconds(after)}", len(after))
 
 
 @pytest.mark.case("L6", "B18")
