@@ -92,6 +92,7 @@ def save(folder: Path, start: Start, outcome: Outcome, recipe: dict[str, Any], *
     try:
         shutil.rmtree(aside, ignore_errors=True)
         start.tokenizer.save_pretrained(aside)
+        model.config.name_or_path = ""  # where it lay is nobody's business who gets the model
         model.config.update({**start.kept, "torch_dtype": dtype, "architectures": [type(model).__name__]})
         model.config.save_pretrained(aside)
         for path in sorted(aside.iterdir()):
