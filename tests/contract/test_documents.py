@@ -75,6 +75,7 @@ def test_overwrite_skip_and_fail(rivers: PassageStore) -> None:
         rivers.write_documents([changed], duplicate_documents="merge")
 
 
+@pytest.mark.case("B15")
 def test_metadata_never_touch_content(store: PassageStore) -> None:
     """Metadata keys named like a document's own fields stay metadata."""
     hostile = {
@@ -143,6 +144,7 @@ def test_filters(rivers: PassageStore, filters: dict[str, object], expected: str
     assert ids(rivers.query(None, filters=filters)) == set(expected)
 
 
+@pytest.mark.case("B4", "D5")
 @pytest.mark.parametrize(
     "filters",
     [
@@ -180,6 +182,7 @@ def test_what_is_not_in_the_filter_language_is_an_error(rivers: PassageStore, fi
     assert rivers.get_document_count() == 4
 
 
+@pytest.mark.case("B4")
 def test_deep_and_wide_filters_are_refused(rivers: PassageStore) -> None:
     """A filter nested two thousand deep or with ten thousand clauses is an error, not a crash."""
     deep: dict[str, object] = {"lang": "en"}
@@ -215,6 +218,7 @@ def test_every_word_must_match_when_asked(rivers: PassageStore) -> None:
     assert ids(rivers.query("longest river", all_terms_must_match=True)) == {"2"}
 
 
+@pytest.mark.case("B13")
 @pytest.mark.parametrize(
     "query",
     ["", " ", "?!", "the", '"', "a OR b*", "NEAR(x)", "content:x", "💥", "x" * 5000, "${query}", "{{7*7}}", "\u202e"],
@@ -224,11 +228,13 @@ def test_any_text_is_a_question(rivers: PassageStore, query: str) -> None:
     assert isinstance(rivers.query(query), list)
 
 
+@pytest.mark.case("B6")
 def test_a_question_of_ten_thousand_words(rivers: PassageStore) -> None:
     """A very long question is searched by its first words."""
     assert rivers.query("Oxford " + " ".join(f"word{i}" for i in range(10_000)))[0].id == "4"
 
 
+@pytest.mark.case("B5")
 @pytest.mark.parametrize("top_k", [0, -1, True, "5", 2.5, 10**9])
 def test_top_k_is_a_sensible_number(rivers: PassageStore, top_k: object) -> None:
     """A top_k that is no whole number from 1 on is an error."""
@@ -250,6 +256,7 @@ def test_deleting_by_id_and_filter(rivers: PassageStore) -> None:
     assert ids(rivers.get_all_documents()) == {"3"}
 
 
+@pytest.mark.case("D5")
 def test_deleting_everything_is_its_own_call(rivers: PassageStore) -> None:
     """Neither nothing nor an empty filter deletes everything; the explicit call does."""
     with pytest.raises(InvalidRequestError):
@@ -305,6 +312,7 @@ def test_values_of_a_metadata_field_are_counted(rivers: PassageStore) -> None:
     assert values(key="nowhere") == []
 
 
+@pytest.mark.case("B15", "E9")
 @pytest.mark.parametrize(
     "meta",
     [

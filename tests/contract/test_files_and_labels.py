@@ -108,6 +108,7 @@ def test_a_file_without_passages(store: PassageStore) -> None:
     assert [file.meta["passages"] for file in store.get_all_files()] == [0]
 
 
+@pytest.mark.case("D4")
 def test_deleted_files_leave_nothing(store: PassageStore) -> None:
     """Text, passages and record of a deleted file are gone; deleting again removes nothing more."""
     store.write_files([file_of("f", "Alpha."), file_of("g", "Alpha too.")])
@@ -164,6 +165,7 @@ def test_many_files_are_listed_in_order(store: PassageStore) -> None:
     assert len(store.get_all_documents(batch_size=1000)) == 2500
 
 
+@pytest.mark.case("D3")
 def test_readers_see_old_or_new_and_never_both(store: PassageStore) -> None:
     """While a file is replaced over and over, every query sees all passages of exactly one version."""
     names = [f"part{i}" for i in range(6)]

@@ -56,16 +56,18 @@ def routes(server: Server) -> Iterator[tuple[str, str, str]]:
                 yield str(method), re.sub(r"\{\w+\}", "x", path), handler.opt["scope"]
 
 
+@pytest.mark.case("A3")
 def test_every_route_has_a_scope(guarded: Server) -> None:
-    """A3: a new operation without a scope fails here; only these are open to all."""
+    """A new operation without a scope fails here; only these are open to all."""
     found = list(routes(guarded))
     assert len(found) > 25
     assert {scope for _, _, scope in found} <= {"open", *SCOPES}
     assert {path for _, path, scope in found if scope == "open"} == {"/live", "/ready", "/initialized"}
 
 
+@pytest.mark.case("A1", "A3")
 def test_every_route_asks_for_its_key(guarded: Server) -> None:
-    """A1, A3: without a key every operation is 401; with a key of a lesser scope 403; both say nothing else."""
+    """Without a key every operation is 401; with a key of a lesser scope 403; both say nothing else."""
     for method, path, scope in routes(guarded):
         if scope == "open":
             continue
@@ -80,8 +82,9 @@ def test_every_route_asks_for_its_key(guarded: Server) -> None:
             assert asking.request(method, path).status_code not in (401, 403), (method, path)
 
 
+@pytest.mark.case("A3")
 def test_scopes_of_what_changes_and_what_tells(guarded: Server) -> None:
-    """A3: uploading, deleting and feedback's export are not open to a read key; emptying an index is the admin's."""
+    """Uploading, deleting and feedback's export are not open to a read key; emptying an index is the admin's."""
     scopes = {(method, path): scope for method, path, scope in routes(guarded)}
     for operation in (
         ("POST", "/file-upload"),
@@ -94,6 +97,7 @@ def test_scopes_of_what_changes_and_what_tells(guarded: Server) -> None:
     assert scopes["POST", "/documents/delete_all"] == scopes["DELETE", "/feedback"] == "admin"
 
 
+@pytest.mark.case("A1", "A2")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -110,15 +114,16 @@ def test_scopes_of_what_changes_and_what_tells(guarded: Server) -> None:
     ],
 )
 def test_wrong_keys_are_all_alike(guarded: Server, headers: list[tuple[str, Any]]) -> None:
-    """A1, A2: none, empty, wrong, of other case, not ASCII or sent twice: the same 401."""
+    """None, empty, wrong, of other case, not ASCII or sent twice: the same 401."""
     answer = httpx.get(f"{guarded.url}/files", headers=headers)
     assert answer.status_code in (401, 429)
     if answer.status_code == 401:
         assert answer.json()["error"]["message"] == httpx.get(f"{guarded.url}/files").json()["error"]["message"]
 
 
+@pytest.mark.case("A7")
 def test_wrong_keys_are_slowed_down_and_right_ones_are_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A7: each failure is one log line with the peer's address; after twenty in a minute it is 429, a right key 200."""
+    """Each failure is one log line with the peer's address; after twenty in a minute it is 429, a right key 200."""
     with server(keyed(tmp_path), ready=False) as running, caplog.at_level(logging.WARNING, "qa_app.api"):
         with client(running.url, "wrong-0123456789abcdef") as guessing:
             statuses = [guessing.get("/files").status_code for _ in range(22)]
@@ -132,8 +137,9 @@ def test_wrong_keys_are_slowed_down_and_right_ones_are_not(tmp_path: Path, caplo
     assert len(failures) == 23
 
 
+@pytest.mark.case("A9")
 def test_a_browser_can_open_the_docs_with_a_key(guarded: Server) -> None:
-    """A9: /docs and /openapi.json ask for a key as everything else; a browser gives it as a password."""
+    """/docs and /openapi.json ask for a key as everything else; a browser gives it as a password."""
     for path in ("/docs", "/openapi.json"):
         answer = httpx.get(guarded.url + path)
         assert answer.status_code == 401
@@ -162,8 +168,9 @@ def test_without_keys_only_this_machine_asks(keyless: Server) -> None:
     assert same.status_code != 403
 
 
+@pytest.mark.case("A6")
 def test_no_cors_unless_configured(keyless: Server, tmp_path: Path) -> None:
-    """A6: no origin is allowed by default; a configured one is, another is not, and none with credentials."""
+    """No origin is allowed by default; a configured one is, another is not, and none with credentials."""
     preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = httpx.options(f"{keyless.url}/query", headers=preflight)
     assert "access-control-allow-origin" not in answer.headers
@@ -175,9 +182,10 @@ def test_no_cors_unless_configured(keyless: Server, tmp_path: Path) -> None:
         assert "access-control-allow-credentials" not in answer.headers
 
 
+@pytest.mark.case("A6")
 @pytest.mark.parametrize("origins", ["*", "intranet", "https://*.example", "https://a.example/path", "file://x"])
 def test_origins_are_named(tmp_path: Path, origins: str) -> None:
-    """A6: a wildcard or something that is no origin is a settings error."""
+    """A wildcard or something that is no origin is a settings error."""
     with pytest.raises(SettingsError):
         create_app(Services(settings_for(tmp_path, api_cors_origins=origins)))
 
@@ -205,10 +213,11 @@ def test_docs_need_nothing_from_outside(keyless: Server) -> None:
     assert "http" not in policy
 
 
+@pytest.mark.case("A9")
 def test_a_bug_tells_nothing_but_its_id(
     keyless: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A9: an unforeseen error is 500 with the request's id; traceback and cause are in the log alone."""
+    """An unforeseen error is 500 with the request's id; traceback and cause are in the log alone."""
 
     def broken() -> dict[str, str]:
         raise RuntimeError("/secret/path exploded")
@@ -233,6 +242,7 @@ def run_serve(*arguments: str, data: Path, **environment: str) -> subprocess.Pop
     )
 
 
+@pytest.mark.case("A5")
 @pytest.mark.parametrize(
     ("arguments", "environment", "said"),
     [
@@ -244,7 +254,7 @@ def run_serve(*arguments: str, data: Path, **environment: str) -> subprocess.Pop
     ],
 )
 def test_unprotected_is_refused(tmp_path: Path, arguments: list[str], environment: dict[str, str], said: str) -> None:
-    """A5: listening for other machines without keys, or with keys that can be guessed, ends with 2 and the way out."""
+    """Listening for other machines without keys, or with keys that can be guessed, ends with 2 and the way out."""
     process = run_serve(*arguments, "--port", "0", data=tmp_path, **environment)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -257,9 +267,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.case("A4", "A8", "E15")
 @pytest.mark.slow
 def test_the_process_from_start_to_end(tmp_path: Path) -> None:
-    """A4, A8, E15: it listens on this machine alone, never prints its keys, and SIGTERM ends it with 0."""
+    """It listens on this machine alone, never prints its keys, and SIGTERM ends it with 0."""
     port = free_port()
     process = run_serve("--port", str(port), data=tmp_path, QA_API_KEYS=f"admin:{KEYS['admin']}")
     try:

@@ -62,8 +62,9 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
+@pytest.mark.case("B7")
 def test_a_body_over_the_limit_is_not_read_on(api: httpx.Client) -> None:
-    """B7: a JSON body over a megabyte is 413, with its length given or in endless chunks."""
+    """A JSON body over a megabyte is 413, with its length given or in endless chunks."""
     large = b'{"query": "' + b"a" * 2**21 + b'"}'
     sent = 0
 
@@ -81,17 +82,19 @@ def test_a_body_over_the_limit_is_not_read_on(api: httpx.Client) -> None:
     assert sent < 50 * 2**20
 
 
+@pytest.mark.case("B7", "B9")
 @pytest.mark.parametrize("path", ["/query", "/files", "/file-upload", "/feedback", "/predict", "/documents/delete_all"])
 @pytest.mark.parametrize(
     "kind", ["application/x-www-form-urlencoded", "text/plain", "application/xml", "multipart/mixed; boundary=x", ""]
 )
 def test_bodies_of_other_kinds_are_refused_before_parsing(api: httpx.Client, path: str, kind: str) -> None:
-    """B7, B9: what is not sent as the kind that an operation takes is 415, whatever it holds."""
+    """What is not sent as the kind that an operation takes is 415, whatever it holds."""
     body = b"a=1&" * 1000 if "form" in kind else b'{"query": "a"}'
     answer = api.post(path, content=body, headers={"Content-Type": kind} if kind else {})
     assert answer.status_code == 415, answer.text
 
 
+@pytest.mark.case("B10")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -117,7 +120,7 @@ def test_bodies_of_other_kinds_are_refused_before_parsing(api: httpx.Client, pat
     ],
 )
 def test_odd_addresses_have_the_same_kind_of_answer(api: httpx.Client, method: str, path: str, status: int) -> None:
-    """B10: unknown addresses, methods and parts are refused with our error body."""
+    """Unknown addresses, methods and parts are refused with our error body."""
     answer = api.request(method, path)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["code"]
@@ -168,6 +171,7 @@ def test_broken_forms(api: httpx.Client, path: str, kind: str, body: bytes, stat
     assert answer.status_code == status, answer.text[:300]
 
 
+@pytest.mark.case("B15")
 @pytest.mark.parametrize(
     "meta",
     [
@@ -184,13 +188,14 @@ def test_broken_forms(api: httpx.Client, path: str, kind: str, body: bytes, stat
     ],
 )
 def test_unfit_metadata_is_refused(api: httpx.Client, meta: dict[str, object]) -> None:
-    """B15: metadata that are too many, too long, nested, or ours are 422, and the file is not taken."""
+    """Metadata that are too many, too long, nested, or ours are 422, and the file is not taken."""
     answer = api.post("/file-upload", files={"files": ("x.txt", b"text")}, data={"meta": json.dumps(meta)})
     assert answer.status_code in (413, 422), answer.text
 
 
+@pytest.mark.case("B8", "B11")
 def test_negative_lengths_and_smuggled_headers(running: Server, api: httpx.Client) -> None:
-    """B8, B11: contradicting or impossible headers are refused by the server itself, without a crash."""
+    """Contradicting or impossible headers are refused by the server itself, without a crash."""
     start = b"POST /query HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     for rest in (
         b"Content-Length: -5\r\n\r\n{}",
@@ -204,10 +209,11 @@ def test_negative_lengths_and_smuggled_headers(running: Server, api: httpx.Clien
         assert 400 <= status_of(exchange(running.url, start + rest)) < 500, rest[:60]
 
 
+@pytest.mark.case("B11")
 def test_what_a_proxy_might_say_is_not_believed(
     running: Server, api: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """B11: overridden methods and forwarded addresses change nothing, and no path writes a log line of its own."""
+    """Overridden methods and forwarded addresses change nothing, and no path writes a log line of its own."""
     headers = {"X-HTTP-Method-Override": "DELETE", "X-Forwarded-For": "10.9.8.7", "X-Forwarded-Host": "evil.example"}
     assert api.get("/files", headers=headers).status_code == 200
     assert api.get("/nope%0d%0aINFO%20forged").status_code == 404
@@ -215,8 +221,9 @@ def test_what_a_proxy_might_say_is_not_believed(
     assert not any(line.startswith("INFO forged") for line in caplog.text.splitlines())
 
 
+@pytest.mark.case("B12")
 def test_slow_bodies_are_given_up(running: Server, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """B12: clients that send a body byte by byte are let go after the deadline, and others are answered meanwhile."""
+    """Clients that send a body byte by byte are let go after the deadline, and others are answered meanwhile."""
     monkeypatch.setattr(protection, "BODY_SECONDS", 1.0)
     parts = urlsplit(running.url)
     slow = [socket.create_connection((parts.hostname, parts.port or 80)) for _ in range(100)]
@@ -231,8 +238,9 @@ def test_slow_bodies_are_given_up(running: Server, api: httpx.Client, monkeypatc
         connection.close()
 
 
+@pytest.mark.case("B12")
 def test_slow_headers_are_given_up(running: Server, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """B12: connections that never finish their headers, first or later ones, are closed; others are answered."""
+    """Connections that never finish their headers, first or later ones, are closed; others are answered."""
     monkeypatch.setattr(server_module, "HEADER_SECONDS", 1.0)
     parts = urlsplit(running.url)
     with contextlib.ExitStack() as opened:
@@ -253,8 +261,9 @@ def test_slow_headers_are_given_up(running: Server, api: httpx.Client, monkeypat
             assert connection.recv(65536) == b""
 
 
+@pytest.mark.case("B18")
 def test_a_client_that_goes_away_frees_its_place(running: Server, api: httpx.Client) -> None:
-    """B18: questions whose askers have gone leave the queue, which is empty again when the last is done."""
+    """Questions whose askers have gone leave the queue, which is empty again when the last is done."""
     parts = urlsplit(running.url)
     body = json.dumps({"query": "Who keeps the lighthouse?", "params": {"Reader": {"top_k": 1}}}).encode()
     for _ in range(12):
@@ -272,8 +281,9 @@ def test_a_client_that_goes_away_frees_its_place(running: Server, api: httpx.Cli
         time.sleep(0.1)
 
 
+@pytest.mark.case("B17")
 def test_many_at_once_never_mix(running: Server, tmp_path: Path) -> None:
-    """B17: questions, uploads, deletions and feedback at once: each answer is its own, and only busyness is refused."""
+    """Questions, uploads, deletions and feedback at once: each answer is its own, and only busyness is refused."""
     names = ["Ada", "Bo", "Cy", "Dee", "Eli", "Fay", "Gus", "Hal"]
     texts = {f"{name}.txt": f"The secret word of {name} is canary{name}.".encode() for name in names}
     problems: list[str] = []

@@ -36,10 +36,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[elasticsearch_ser
         yield made
 
 
+@pytest.mark.case("E1", "E11")
 @pytest.mark.elasticsearch
 @pytest.mark.slow
 def test_without_its_store_it_is_up_and_connects_later(tmp_path: Path, node: elasticsearch_server.Node) -> None:
-    """E1, E11: the API starts without Elasticsearch, names it, connects by itself, and survives its restart."""
+    """The API starts without Elasticsearch, names it, connects by itself, and survives its restart."""
     settings = settings_for(tmp_path / "data", node.url, elasticsearch_wait=1.0, elasticsearch_timeout=5.0)
     with ingesting(settings) as ingest:
         ingest(write(tmp_path / "documents", {"a.txt": "The lighthouse keeper is called Ada."}))
@@ -72,8 +73,9 @@ def test_without_its_store_it_is_up_and_connects_later(tmp_path: Path, node: ela
         assert api.post("/query", json=question).status_code == 200
 
 
+@pytest.mark.case("M1")
 def test_without_its_reader_it_searches(tmp_path: Path) -> None:
-    """M1: a missing model makes /ready 503 and questions 503, without paths of the server; search goes on."""
+    """A missing model makes /ready 503 and questions 503, without paths of the server; search goes on."""
     settings = settings_for(tmp_path / "data", reader_model=str(tmp_path / "nowhere"))
     with ingesting(settings) as ingest:
         ingest(write(tmp_path / "documents", {"a.txt": "The lighthouse keeper is called Ada."}))
@@ -90,9 +92,10 @@ def test_without_its_reader_it_searches(tmp_path: Path) -> None:
         assert [document["meta"]["name"] for document in found] == ["a.txt"]
 
 
+@pytest.mark.case("E12")
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_wrong_password_ends_the_server(tmp_path: Path, status: int) -> None:
-    """E12: what waiting cannot mend, such as Elasticsearch's refusal of the password, ends the process with 2."""
+    """What waiting cannot mend, such as Elasticsearch's refusal of the password, ends the process with 2."""
     error = {"error": {"type": "security_exception", "reason": "unable to authenticate"}}
     with FakeElasticsearch(script={"": [Answer(status, error) for _ in range(50)]}) as fake:
         process = run_serve(

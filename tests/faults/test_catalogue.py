@@ -1,4 +1,4 @@
-"""Every case of the catalogue has a test that bears its code."""
+"""The cases of the catalogue have tests that bear their codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conftest import REPOSITORY
-from tests.faults.cases import CASES, GROUPS
+from tests.faults.cases import CASES, GROUPS, UNSHOWN
 
 
 def marked(file: Path) -> Iterator[str]:
@@ -18,10 +18,12 @@ def marked(file: Path) -> Iterator[str]:
 
 
 def test_every_case_has_a_test() -> None:
+    """Every code stands in a marker, and what stands in none is listed as such."""
     found = {code for file in (REPOSITORY / "tests").rglob("test_*.py") for code in marked(file)}
-    assert found == set(CASES)
+    assert found == set(CASES) - UNSHOWN
 
 
 def test_every_case_has_a_group() -> None:
+    """The table has a place for each."""
     assert {code[0] for code in CASES} == set(GROUPS)
     assert len(CASES) == 107

@@ -20,6 +20,7 @@ def get(node: Node, path: str) -> list[dict[str, str]]:
         return list(json.load(answer))
 
 
+@pytest.mark.case("E13")
 @pytest.mark.elasticsearch
 @pytest.mark.cluster
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from tests.ingesting import write
 KILLS = int(os.environ.get("QA_TEST_KILLS", "8"))
 
 
+@pytest.mark.case("D2")
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
 def test_d2_killed_ingestion(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Whatever moment SIGKILL hits, the next run ends with a clean run's passages and nothing more."""

@@ -16,6 +16,7 @@ from tests.conftest import REPOSITORY
 KILLS = int(os.environ.get("QA_TEST_KILLS", "3"))
 
 
+@pytest.mark.case("E14")
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
 def test_e14_killed_uploads(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Whatever moment SIGKILL hits, files are whole or absent, and in the end all is as if nobody had been killed."""

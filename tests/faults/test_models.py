@@ -93,6 +93,7 @@ class TestWhole:
         assert answers == expected
 
 
+@pytest.mark.case("M1")
 class TestMissing:
     """Files that are not there."""
 
@@ -122,6 +123,7 @@ class TestMissing:
         assert word in refused(model)
 
 
+@pytest.mark.case("M2")
 class TestDamaged:
     """Files that are not what was saved."""
 
@@ -206,6 +208,7 @@ class TestDamaged:
         assert "not numbers" in refused(model)
 
 
+@pytest.mark.case("M5")
 class TestUnfit:
     """Whole files that make no reader; transformers would fill the gaps with random numbers."""
 
@@ -282,6 +285,7 @@ class Canary:
 class TestHostile:
     """Models that would run code."""
 
+    @pytest.mark.case("M2")
     @pytest.mark.parametrize("form", ["pickle", "zip"])
     def test_code_in_a_pickle_never_runs(self, model: Path, tmp_path: Path, form: str) -> None:
         """Weights of torch's old or new format that carry code are refused unread."""
@@ -313,6 +317,7 @@ class TestHostile:
         assert name in refused(model)
         assert not canary.exists()
 
+    @pytest.mark.case("M3")
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
     @pytest.mark.parametrize(
         "entry",
@@ -335,6 +340,7 @@ class TestHostile:
         assert not canary.exists()
 
 
+@pytest.mark.case("M6")
 class TestWindows:
     """Sizes that the reader cannot take."""
 
@@ -379,6 +385,7 @@ def reader() -> PassageReader:
     return PassageReader("bundled", engine="openvino", max_seq_len=128, doc_stride=60)
 
 
+@pytest.mark.case("M9")
 @pytest.mark.reader
 class TestSteadiness:
     """The same question gets the same answers."""
@@ -436,6 +443,7 @@ for model in sys.argv[1:]:
 """
 
 
+@pytest.mark.case("M4")
 @pytest.mark.reader
 def test_a_start_without_a_network(whole: Path, tmp_path: Path) -> None:
     """Offline, a folder, the bundled reader and a name that is not on this machine all answer, and nobody is called."""
@@ -482,6 +490,7 @@ def command(environment: dict[str, str], *arguments: str, expected: int) -> str:
     return process.stderr
 
 
+@pytest.mark.case("M1")
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

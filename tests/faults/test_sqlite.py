@@ -22,6 +22,7 @@ def passages_of(version: int) -> list[str]:
     return [f"Passage {i} of version v{version} " + f"word{version}x{i} " * 150 for i in range(12)]
 
 
+@pytest.mark.case("E16", "E22")
 def test_e16_e22_a_full_disk_at_every_moment(tmp_path: Path) -> None:
     """Wherever in a write the disk runs full, the old version stands whole, and later writes work."""
     store = opened(tmp_path)
@@ -50,6 +51,7 @@ def test_e16_e22_a_full_disk_at_every_moment(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.case("E20")
 def test_e20_many_threads_and_processes(tmp_path: Path) -> None:
     """Threads and another process write and read one store at once; every write is there once."""
     store = opened(tmp_path)
@@ -82,6 +84,7 @@ def test_e20_many_threads_and_processes(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.case("E21")
 @pytest.mark.parametrize("where", [0, 30, "Passage 3 of version v7", "word11x5 word11x5"])
 def test_e21_flipped_bytes(tmp_path: Path, where: int | str) -> None:
     """Damage to the database's file is found, named with the way out, and nothing is overwritten."""
@@ -104,6 +107,7 @@ def test_e21_flipped_bytes(tmp_path: Path, where: int | str) -> None:
     assert path.read_bytes() == bytes(data)
 
 
+@pytest.mark.case("D10")
 def test_a_later_schema_is_left_alone(tmp_path: Path) -> None:
     """A database of a newer version is refused, and so is another program's."""
     store = opened(tmp_path)
@@ -131,6 +135,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         SQLiteDocumentStore(path=":memory:")
 
 
+@pytest.mark.case("D4")
 def test_d4_deleted_words_leave_the_disk(tmp_path: Path) -> None:
     """After deleting and wiping, no byte of a document's words is left in the data folder."""
     store = opened(tmp_path)

@@ -110,15 +110,17 @@ def test_what_cannot_be_asked_is_422(api: httpx.Client, body: dict[str, Any]) ->
     assert problem["error"]["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.case("B6")
 def test_questions_of_no_words_are_answered_with_nothing(api: httpx.Client) -> None:
-    """B6: punctuation and single characters find nothing and are no error."""
+    """Punctuation and single characters find nothing and are no error."""
     for question in ("?!", "x", "e", "\u0000 who"):
         answer = api.post("/query", json={"query": question})
         assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.case("B13", "B14")
 def test_literal_text_stays_literal(api: httpx.Client) -> None:
-    """B13, B14: templates, markup and query language in a question come back as they are, as JSON."""
+    """Templates, markup and query language in a question come back as they are, as JSON."""
     for question in ("{{7*7}}", "${query}", "!!python/object x", '{"match_all": {}}', "<img src=x onerror=alert(1)>"):
         answer = api.post("/query", json={"query": question})
         assert answer.json()["query"] == question
@@ -139,6 +141,7 @@ def test_documents_by_filter(api: httpx.Client) -> None:
     assert len(api.post("/documents/get_by_filters", json={"filters": {"start": 0}}).json()) == 3
 
 
+@pytest.mark.case("D5")
 @pytest.mark.parametrize("address", ["/documents/get_by_filters", "/documents/delete_by_filters"])
 @pytest.mark.parametrize(
     "body", [{}, {"filters": None}, {"filters": {}}, {"filters": {"name": {}}}, {"filters": {"name": {"$foo": 1}}}]
@@ -146,7 +149,7 @@ def test_documents_by_filter(api: httpx.Client) -> None:
 def test_an_empty_or_unknown_filter_never_means_everything(
     api: httpx.Client, address: str, body: dict[str, Any]
 ) -> None:
-    """D5: where Haystack would give or delete the whole store, it is 422 and nothing has changed."""
+    """Where Haystack would give or delete the whole store, it is 422 and nothing has changed."""
     assert api.post(address, json=body).status_code == 422
     names = {"filters": {"name": ["lyon.md", "oslo.txt", "tea.txt"]}}
     assert len(api.post("/documents/get_by_filters", json=names).json()) == 3

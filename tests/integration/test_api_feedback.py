@@ -115,8 +115,9 @@ def test_haystacks_own_example(api: httpx.Client, asked: dict[str, Any], index: 
     assert kept["id"]
 
 
+@pytest.mark.case("B16")
 def test_one_key_is_one_record(api: httpx.Client, asked: dict[str, Any], index: str) -> None:
-    """B16: sent twice under one key there is one record; another label under it is 409 and changes nothing."""
+    """Sent twice under one key there is one record; another label under it is 409 and changes nothing."""
     for _ in range(2):
         answer = send(api, feedback(asked), index, "c0ffee")
         assert (answer.status_code, answer.json()) == (200, None)
@@ -127,8 +128,9 @@ def test_one_key_is_one_record(api: httpx.Client, asked: dict[str, Any], index: 
     assert len(labels(api, index)) == 3
 
 
+@pytest.mark.case("B16", "U7")
 def test_one_key_from_many_clients(api_server: Server, asked: dict[str, Any], index: str) -> None:
-    """B16, U7: the same label from many connections at once under one key is one record, and nobody sees an error."""
+    """The same label from many connections at once under one key is one record, and nobody sees an error."""
     statuses = []
 
     def click() -> None:
@@ -160,8 +162,9 @@ def test_a_key_and_an_id(api: httpx.Client, asked: dict[str, Any], index: str) -
     assert [(label["id"], label["is_correct_document"]) for label in labels(api, index)] == [("mine", False)]
 
 
+@pytest.mark.case("B16")
 def test_what_is_not_there_is_404(api: httpx.Client, asked: dict[str, Any], index: str) -> None:
-    """B16: an unknown document, and an answer from one, are 404 with the id."""
+    """An unknown document, and an answer from one, are 404 with the id."""
     for changes in (
         {"document": {**asked["document"], "id": "nobody"}},
         {"answer": {**asked["answer"], "document_ids": ["nobody"]}},
@@ -172,6 +175,7 @@ def test_what_is_not_there_is_404(api: httpx.Client, asked: dict[str, Any], inde
     assert labels(api, index) == []
 
 
+@pytest.mark.case("B16")
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -218,7 +222,7 @@ def test_what_is_not_there_is_404(api: httpx.Client, asked: dict[str, Any], inde
 def test_what_cannot_be_kept_is_422(
     api: httpx.Client, asked: dict[str, Any], index: str, path: list[str], value: Any
 ) -> None:
-    """B16: fields that are missing, unknown, of the wrong kind, over their limit, or not so, are 422; none is kept."""
+    """Fields that are missing, unknown, of the wrong kind, over their limit, or not so, are 422; none is kept."""
     body = json.loads(json.dumps(feedback(asked)))
     inner = body
     for name in path[:-1]:
@@ -267,9 +271,10 @@ def test_an_index_that_was_never_written(api: httpx.Client, index: str) -> None:
     assert api.get("/export-feedback", params=parameters).json() == {"data": []}
 
 
+@pytest.mark.case("D9")
 @pytest.mark.parametrize("people", [0, 2])
 def test_gold_labels_survive(api: httpx.Client, asked: dict[str, Any], index: str, people: int) -> None:
-    """D9: DELETE /feedback is null and takes people's feedback alone, also where there is none."""
+    """DELETE /feedback is null and takes people's feedback alone, also where there is none."""
     for id in ("gold-1", "gold-2"):
         send(api, feedback(asked, id=id, origin="gold-label"), index)
     for _ in range(people):
@@ -305,9 +310,10 @@ def test_accuracy(api: httpx.Client, asked: dict[str, Any], index: str) -> None:
     assert counted({"origin": "gold-label"}) == 0
 
 
+@pytest.mark.case("D5")
 @pytest.mark.parametrize("filters", [{}, {"$or": []}, {"n": {"$foo": 1}}, {"n": {}}, [], "n", {"$and": {"$x": 1}}])
 def test_filters_that_are_none(api: httpx.Client, index: str, filters: Any) -> None:
-    """D5: a filter that is empty or unknown is 422 and never means all feedback."""
+    """A filter that is empty or unknown is 422 and never means all feedback."""
     answer = api.post("/eval-feedback", params={"index": index}, json={"filters": filters})
     assert code(answer) == (422, "invalid_request")
 
@@ -321,10 +327,11 @@ def test_evaluation_takes_json_alone(api: httpx.Client) -> None:
     assert code(api.post("/eval-feedback", json={"filter": {"n": 1}})) == (422, "invalid_request")
 
 
+@pytest.mark.case("D9")
 def test_the_export_is_squad(
     api: httpx.Client, asked: dict[str, Any], index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D9: an entry for each label that teaches something, every answer at its place, and no file beside it."""
+    """An entry for each label that teaches something, every answer at its place, and no file beside it."""
     wrong = {"is_correct_answer": False}
     send(api, feedback(asked, id="right"), index)
     send(api, feedback(asked, id="impossible", is_correct_document=False, **wrong), index)

@@ -45,8 +45,9 @@ def listed(api: httpx.Client, index: str) -> dict[str, dict[str, Any]]:
     return {file["name"]: file for file in api.get("/files", params={"index": index}).json()["files"]}
 
 
+@pytest.mark.case("D8")
 def test_haystacks_upload(api: httpx.Client, index: str) -> None:
-    """D8: files of several types in one upload are all indexed, each passage under its own file's name."""
+    """Files of several types in one upload are all indexed, each passage under its own file's name."""
     given = files(a__txt="Ada keeps the lighthouse.", b__md="# Bo\n\nBo keeps bees.", c__html="<p>Cy keeps cats.</p>")
     answer = upload(api, index, given, {"year": 2024, "draft": False})
     assert (answer.status_code, answer.json()) == (200, None)
@@ -227,8 +228,9 @@ def test_paging(api: httpx.Client, index: str) -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.case("D4", "D5")
 def test_deleting_by_filter_and_everything(api: httpx.Client, api_server: Server, index: str) -> None:
-    """D4, D5: a filter deletes what matches, with files and originals; everything goes by its own call alone."""
+    """A filter deletes what matches, with files and originals; everything goes by its own call alone."""
     upload(api, index, files(a__txt="Alpha."), {"kind": "old"})
     upload(api, index, files(b__txt="Beta.", c__txt="Gamma."), {"kind": "new"})
     originals = api_server.services.settings.data_path / "originals" / index

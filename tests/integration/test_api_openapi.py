@@ -89,9 +89,10 @@ def test_every_body_has_an_example(description: dict[str, Any]) -> None:
                 assert "example" in json.dumps(content), (name, kind)
 
 
+@pytest.mark.case("B1")
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(running: Server, tmp_path: Path) -> None:
-    """B1: generated requests, valid and not, with and without keys: no server error, and all checks hold."""
+    """Generated requests, valid and not, with and without keys: no server error, and all checks hold."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
     command += ["--checks", "all", "--max-examples", "50", "--phases", "examples,coverage,fuzzing", "--no-color"]

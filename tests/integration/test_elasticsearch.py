@@ -151,6 +151,7 @@ def kill_at(store: ElasticsearchDocumentStore, request: int, after: bool) -> Non
     transport.perform_request = dying  # type: ignore[method-assign]
 
 
+@pytest.mark.case("D2")
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_any_request_the_next_run_completes(
@@ -221,6 +222,7 @@ store.write_files(list(t.AFTER.values()))
     assert (records, matters) == (4, {"writes": {}, "dead": {}, "gone": {}})
 
 
+@pytest.mark.case("E8")
 def test_two_writers_of_one_file(open_store: Open, client: Elasticsearch, index: str) -> None:
     """Whoever wins, the file has the passages of exactly one version, its record names it, and nothing is left over."""
     open_store().write_files([file_of("f", "start", "shared words")])
@@ -271,6 +273,7 @@ def test_a_writer_taken_for_dead_gives_up(open_store: Open, client: Elasticsearc
     assert (records, matters) == (1, {"writes": {}, "dead": {}, "gone": {}})
 
 
+@pytest.mark.case("E5")
 def test_a_full_disk_is_told_and_survived(open_store: Open, client: Elasticsearch, index: str) -> None:
     """An index that the server made read-only refuses writes as full, is still searched, and goes on when freed."""
     store = open_store()
@@ -290,6 +293,7 @@ def test_a_full_disk_is_told_and_survived(open_store: Open, client: Elasticsearc
     assert stored(client, index)[0] == sorted(d.id for _, ds in AFTER.values() for d in ds)
 
 
+@pytest.mark.case("E10")
 def test_others_indexes_are_left_alone(open_store: Open, client: Elasticsearch, index: str) -> None:
     """An index that somebody else made is neither written, read, listed nor deleted."""
     client.index(index=index, id="1", document={"content": "theirs"}, refresh=True)
@@ -317,6 +321,7 @@ def test_documents_and_labels_are_not_mixed_up(open_store: Open, index: str) -> 
         open_store(label_index=index)
 
 
+@pytest.mark.case("D10")
 def test_a_newer_schema_is_refused(open_store: Open, client: Elasticsearch, index: str) -> None:
     """An index that a later version of the application made is an error that asks for an upgrade."""
     open_store().write_documents([Document(content="x")])
@@ -332,6 +337,7 @@ def test_bad_names_are_refused(open_store: Open) -> None:
         open_store().write_documents([Document(content="x")], index="Upper")
 
 
+@pytest.mark.case("E10")
 def test_an_index_deleted_under_us_is_noticed(open_store: Open, client: Elasticsearch, index: str) -> None:
     """Using what somebody deleted is an error, nothing is made by itself, and the next writer begins anew."""
     store = open_store()
@@ -348,6 +354,7 @@ def test_an_index_deleted_under_us_is_noticed(open_store: Open, client: Elastics
     assert store.write_files([BEFORE["grown"]]) == []
 
 
+@pytest.mark.case("E9")
 def test_metadata_never_grow_the_mapping(open_store: Open, client: Elasticsearch, index: str) -> None:
     """Two thousand different metadata keys leave the mapping as it was, and each can be filtered by."""
     store = open_store()
@@ -406,6 +413,7 @@ def test_documents_and_files_meet(open_store: Open, client: Elasticsearch, index
     assert stored(client, index)[0] == sorted([first.id, second.id])
 
 
+@pytest.mark.case("E4")
 def test_problems_are_found(open_store: Open, client: Elasticsearch, index: str) -> None:
     """A file whose passages went missing and an index that lost a part are told."""
     store = open_store()
@@ -449,6 +457,7 @@ def test_embeddings_are_refused(open_store: Open) -> None:
         store.query("x", custom_query="{}")
 
 
+@pytest.mark.case("E2")
 def test_a_server_killed_while_it_is_written_to(node: elasticsearch_server.Node) -> None:
     """A writer outlasts the server's sudden end and restart; everything acknowledged is there, once."""
     store = ElasticsearchDocumentStore(url=node.url, index="killed", wait=60)
@@ -473,6 +482,7 @@ def test_a_server_killed_while_it_is_written_to(node: elasticsearch_server.Node)
     store.close()
 
 
+@pytest.mark.case("E11")
 def test_a_store_outlives_the_servers_restart(node: elasticsearch_server.Node) -> None:
     """A store that is open while the server restarts answers the next question."""
     store = ElasticsearchDocumentStore(url=node.url, index="restart")
@@ -487,6 +497,7 @@ def test_a_store_outlives_the_servers_restart(node: elasticsearch_server.Node) -
     store.close()
 
 
+@pytest.mark.case("E3")
 def test_a_paused_server_is_given_up(node: elasticsearch_server.Node) -> None:
     """A server that holds connections open without answering costs the timeout, reading and writing, and no more."""
     store = ElasticsearchDocumentStore(url=node.url, index="paused", timeout=1, wait=1)

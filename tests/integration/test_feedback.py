@@ -101,6 +101,7 @@ def test_documents_of_every_index_can_be_judged(filled: PassageStore) -> None:
     assert filled.get_all_labels()[0].document.content == OSLO
 
 
+@pytest.mark.case("B16")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -111,7 +112,7 @@ def test_documents_of_every_index_can_be_judged(filled: PassageStore) -> None:
     ],
 )
 def test_unknown_documents_are_refused(filled: PassageStore, changes: dict[str, Any]) -> None:
-    """B16: feedback on a document or an answer that is in no index is an error, and nothing is kept."""
+    """Feedback on a document or an answer that is in no index is an error, and nothing is kept."""
     with pytest.raises(NotFoundError, match="nobody"):
         keep(filled, sent(**changes))
     assert filled.get_label_count() == 0
@@ -121,6 +122,7 @@ def nested(depth: int) -> dict[str, Any]:
     return {"a": nested(depth - 1)} if depth > 1 else {"a": 1}
 
 
+@pytest.mark.case("B16")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -147,7 +149,7 @@ def nested(depth: int) -> dict[str, Any]:
     ],
 )
 def test_what_does_not_fit_is_refused(filled: PassageStore, changes: dict[str, Any]) -> None:
-    """B16: what is too long, too deep, not a time, or an answer that does not stand where it says, is not kept."""
+    """What is too long, too deep, not a time, or an answer that does not stand where it says, is not kept."""
     with pytest.raises(InvalidRequestError):
         keep(filled, sent(**changes))
     assert filled.get_label_count() == 0
@@ -171,8 +173,9 @@ def test_an_answer_may_repeat_all_that_its_passage_knows(store: PassageStore) ->
     assert store.get_all_labels()[0].answer.meta == own
 
 
+@pytest.mark.case("B16")
 def test_the_same_key_keeps_one_record(filled: PassageStore) -> None:
-    """B16: a label that is sent again under its key is one record, also after its document has gone."""
+    """A label that is sent again under its key is one record, also after its document has gone."""
     for _ in range(3):
         keep(filled, sent(meta={"n": 1}), key="k")
     [first] = filled.get_all_labels()
@@ -181,11 +184,12 @@ def test_the_same_key_keeps_one_record(filled: PassageStore) -> None:
     assert [kept.id for kept in filled.get_all_labels()] == [first.id]
 
 
+@pytest.mark.case("B16")
 @pytest.mark.parametrize(
     "changes", [{"is_correct_answer": False}, {"query": "Which?"}, {"meta": {"n": True}}, {"answer": None}]
 )
 def test_a_key_with_another_label_is_a_conflict(filled: PassageStore, changes: dict[str, Any]) -> None:
-    """B16: another label under the same key is refused, and the first stands; another key makes another record."""
+    """Another label under the same key is refused, and the first stands; another key makes another record."""
     keep(filled, sent(meta={"n": 1}), key="k")
     with pytest.raises(ConflictError):
         keep(filled, sent(**{"meta": {"n": 1}, **changes}), key="k")
@@ -195,8 +199,9 @@ def test_a_key_with_another_label_is_a_conflict(filled: PassageStore, changes: d
     assert filled.get_label_count() == 2
 
 
+@pytest.mark.case("B16")
 def test_many_at_once_under_one_key_are_one_record(filled: PassageStore) -> None:
-    """B16: of different labels that come under one key at the same moment, one is kept and all others are told."""
+    """Of different labels that come under one key at the same moment, one is kept and all others are told."""
     ends: list[str] = []
     barrier = threading.Barrier(8)
 
@@ -227,9 +232,10 @@ def test_without_a_key_haystack_is_followed(filled: PassageStore) -> None:
     assert [kept.is_correct_answer for kept in filled.get_all_labels(filters={"id": "mine"})] == [False]
 
 
+@pytest.mark.case("D9")
 @pytest.mark.parametrize("people", [0, 2])
 def test_gold_labels_survive(filled: PassageStore, people: int) -> None:
-    """D9: deleting feedback leaves gold labels, also where there is no feedback to delete."""
+    """Deleting feedback leaves gold labels, also where there is no feedback to delete."""
     keep(filled, sent(id="gold", origin="gold-label"))
     keep(filled, sent(id="elsewhere"), index=f"{filled.label_index}-other")
     for _ in range(people):
@@ -274,8 +280,9 @@ def test_accuracy(filled: PassageStore) -> None:
             evaluate(filled, wrong)
 
 
+@pytest.mark.case("D9")
 def test_what_is_exported(filled: PassageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """D9: right answers are examples, answers wrong in every way impossible; nothing is written to the folder."""
+    """Right answers are examples, answers wrong in every way impossible; nothing is written to the folder."""
     monkeypatch.chdir(tmp_path)
     wrong: dict[str, Any] = {"is_correct_answer": False}
     keep(filled, sent(query="right"))
@@ -294,8 +301,9 @@ def test_what_is_exported(filled: PassageStore, tmp_path: Path, monkeypatch: pyt
     assert files == []
 
 
+@pytest.mark.case("D9")
 def test_misfits_are_skipped_by_name(filled: PassageStore, caplog: pytest.LogCaptureFixture) -> None:
-    """D9: a label whose answer is not at its offsets, or says none, is left out, counted, and named in the log."""
+    """A label whose answer is not at its offsets, or says none, is left out, counted, and named in the log."""
     document = Document(id="lyon", content=LYON)
     places = {"shifted": [Span(7, 12)], "nowhere": None, "beyond": [Span(900, 905)], "fits": [Span(8, 13)]}
     answers = {id: Answer(answer="Rhône", offsets_in_document=place) for id, place in places.items()}
@@ -324,12 +332,13 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x0
 )
 
 
+@pytest.mark.case("D9")
 @settings(max_examples=200, deadline=None)
 @given(content=texts, data=st.data(), size=st.integers(1, 250), right=st.booleans())
 def test_a_cut_context_keeps_its_answer(
     embedded: PassageStore, content: str, data: st.DataObject, size: int, right: bool
 ) -> None:
-    """D9: whatever the text, the answer's place and the size, a cut context is a stretch of the passage of that size,
+    """Whatever the text, the answer's place and the size, a cut context is a stretch of the passage of that size,
     as near to it as the answer allows, with the answer at answer_start."""
     start = data.draw(st.integers(0, len(content) - 1))
     end = data.draw(st.integers(start + 1, len(content)).filter(lambda end: content[start:end].strip()))

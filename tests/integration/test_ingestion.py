@@ -61,6 +61,7 @@ def test_a_folder_becomes_passages_that_stand_in_its_files(settings: Settings, f
         )
 
 
+@pytest.mark.case("D1")
 def test_unchanged_files_are_skipped(settings: Settings, folder: Path) -> None:
     """A second run writes nothing, even if files were touched, and ids, counts and ranking stay."""
     with ingesting(settings) as ingest:
@@ -72,6 +73,7 @@ def test_unchanged_files_are_skipped(settings: Settings, folder: Path) -> None:
         assert snapshot(ingest.store) == before
 
 
+@pytest.mark.case("D3")
 def test_a_changed_file_is_replaced(settings: Settings, folder: Path) -> None:
     """What a file no longer says is not found, and its other passages are not doubled."""
     with ingesting(settings) as ingest:
@@ -123,6 +125,7 @@ def test_an_emptied_folder_is_not_taken_for_its_end(settings: Settings, folder: 
         assert ingest.store.get_document_count() == 3
 
 
+@pytest.mark.case("F22")
 def test_equal_files_are_both_found(settings: Settings, tmp_path: Path) -> None:
     """The same content under two names is found under both, and pruning one leaves the other."""
     folder = write(tmp_path / "papers", {"a.txt": "The same words.", "b.txt": "The same words."})
@@ -134,6 +137,7 @@ def test_equal_files_are_both_found(settings: Settings, tmp_path: Path) -> None:
         assert [found.meta["name"] for found in ingest.store.query("same words")] == ["b.txt"]
 
 
+@pytest.mark.case("F21")
 def test_two_folders_with_the_same_names(settings: Settings, tmp_path: Path) -> None:
     """Files of the same relative name in two folders do not replace each other."""
     one = write(tmp_path / "one", {"readme.txt": "First words."})
@@ -206,6 +210,7 @@ def test_many_small_files(settings: Settings, tmp_path: Path) -> None:
         assert set(ends(ingest(folder)).values()) == {"unchanged"}
 
 
+@pytest.mark.case("E20")
 def test_a_second_ingestion_of_an_embedded_store_waits_outside(tmp_path: Path, folder: Path) -> None:
     """While one ingestion runs, another of the same data folder ends with an error that names the first."""
     settings = settings_for(tmp_path / "data")

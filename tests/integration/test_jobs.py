@@ -227,9 +227,10 @@ def test_an_upload_is_taken_up_at_once(settings: Settings, store: FaultyStore, m
 # -- what fails --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("E2", "E5")
 @pytest.mark.parametrize("error", [StoreUnavailableError("the store is away"), StoreFullError("no space is left")])
 def test_a_store_that_fails_for_a_while(settings: Settings, store: FaultyStore, error: Exception) -> None:
-    """E2, E5: a job waits for the store, says why, keeps nothing half done, and completes when the store is back."""
+    """A job waits for the store, says why, keeps nothing half done, and completes when the store is back."""
     store.error = error
     with uploading(settings, store) as uploads:
         job = upload(uploads, {"a.txt": "Ada.", "empty.txt": b""})
@@ -311,10 +312,11 @@ def test_a_damaged_job(settings: Settings, store: FaultyStore, record: bytes | N
     assert second.files[0].status == "indexed"
 
 
+@pytest.mark.case("E16")
 def test_a_folder_that_cannot_be_written_holds_up_no_other(
     settings: Settings, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E16: a job whose record cannot be written, as on a full disk, stays accepted, and others go on."""
+    """A job whose record cannot be written, as on a full disk, stays accepted, and others go on."""
     jobs = Jobs(settings.data_path / "jobs", 2**20)
     with jobs.receive() as intake:
         blocked = jobs.accept(intake, "documents", {}, replace=False)
@@ -343,8 +345,9 @@ def test_what_is_received_but_not_accepted(settings: Settings, store: FaultyStor
     assert list((settings.data_path / "jobs").iterdir()) == []
 
 
+@pytest.mark.case("E15")
 def test_a_stop_leaves_the_rest_to_the_next_start(settings: Settings, store: FaultyStore) -> None:
-    """E15: a runner that is closed ends after its batch; the next one completes the job, and writes no batch twice."""
+    """A runner that is closed ends after its batch; the next one completes the job, and writes no batch twice."""
     files = [("a.txt", f"Version {n}.") for n in range(4)]  # of one name, so that each is a batch
     store.may_write.clear()
     with uploading(settings, store) as uploads:
@@ -404,9 +407,10 @@ def places_of(word: bytes, folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
 
 
+@pytest.mark.case("D4")
 @pytest.mark.parametrize("how", ["file", "filters", "everything", "cancelled", "rejected"])
 def test_d4_no_trace_of_what_was_deleted(settings: Settings, store: FaultyStore, how: str) -> None:
-    """D4: when the runner has nothing else to do, no file of the data folder holds a word of what was deleted."""
+    """When the runner has nothing else to do, no file of the data folder holds a word of what was deleted."""
     secret, kept = "Quetzalcoatlus", "Pterodactylus"
     text = f"The {secret} flew. " * 200
     with uploading(settings, store) as uploads:
@@ -435,8 +439,9 @@ def test_d4_no_trace_of_what_was_deleted(settings: Settings, store: FaultyStore,
         assert store.problem() is None
 
 
+@pytest.mark.case("D4")
 def test_a_deletion_that_was_cut_off_is_wiped_too(settings: Settings, store: FaultyStore) -> None:
-    """D4: traces are wiped by the next process where the one that deleted, or wiped, was killed at it."""
+    """Traces are wiped by the next process where the one that deleted, or wiped, was killed at it."""
     secret, data = b"Quetzalcoatlus", settings.data_path
     for left in ("wipe", "wipe.begun"):
         with uploading(settings, store) as uploads:
@@ -461,10 +466,11 @@ def test_deleting_before_the_first_upload(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.case("D4")
 def test_a_file_that_is_deleted_as_it_is_indexed(
     settings: Settings, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D4: a file that is deleted between its writing and the keeping of its original leaves no original."""
+    """A file that is deleted between its writing and the keeping of its original leaves no original."""
     real = Originals.put
 
     def put(self: Originals, staged: Path, index: str, file_id: str, sha256: str) -> bool:

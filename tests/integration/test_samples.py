@@ -95,6 +95,7 @@ def test_the_reader_answers_from_the_samples(samples: PassageStore) -> None:
     assert right > len(asked) / 3
 
 
+@pytest.mark.case("D7")
 @pytest.mark.elasticsearch
 def test_d7_both_stores_have_the_same_first_passage(
     samples: PassageStore, elasticsearch_url: str, tmp_path: Path

@@ -44,6 +44,7 @@ def operations(count: int, size: int = 10) -> list[Operation]:
     return [put(f"{n}", {"content": "x" * size}, f"document {n}") for n in range(count)]
 
 
+@pytest.mark.case("E6")
 def test_only_what_the_server_was_too_busy_for_is_sent_again(fake: FakeElasticsearch) -> None:
     """Of ten documents, the four that met a busy server are repeated, the refused one is named with exact counts."""
     for id in ("1", "4", "7"):
@@ -57,6 +58,7 @@ def test_only_what_the_server_was_too_busy_for_is_sent_again(fake: FakeElasticse
     assert sorted(fake.documents) == [str(n) for n in range(10) if n != 5]
 
 
+@pytest.mark.case("E6")
 def test_all_else_is_written_before_a_refusal_is_reported(
     fake: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +70,7 @@ def test_all_else_is_written_before_a_refusal_is_reported(
     assert len(fake.documents) == 9
 
 
+@pytest.mark.case("E7")
 def test_a_lost_answer_is_asked_for_again(fake: FakeElasticsearch) -> None:
     """Where the connection breaks after the server did its work, the repetition changes nothing."""
     fake.script["_bulk"] = [Answer(drop=True)]
@@ -76,6 +79,7 @@ def test_a_lost_answer_is_asked_for_again(fake: FakeElasticsearch) -> None:
     assert len(fake.bulks) == 2
 
 
+@pytest.mark.case("E6")
 def test_a_busy_server_is_given_time(fake: FakeElasticsearch) -> None:
     """A whole request that meets a busy server or proxy is sent again."""
     fake.script["_bulk"] = [
@@ -86,6 +90,7 @@ def test_a_busy_server_is_given_time(fake: FakeElasticsearch) -> None:
     assert len(fake.documents) == 2
 
 
+@pytest.mark.case("E6")
 def test_patience_with_a_busy_server_ends(fake: FakeElasticsearch) -> None:
     """A server that stays busy for longer than the wait is reported as unavailable, with what was written."""
     fake.items["1"] = [Item(429)] * 1000
