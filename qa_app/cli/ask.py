@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Characters of a near passage that are printed where there is no answer.
 _GLIMPSE = 200
+#: Answers that are less likely are left to --json.
+_WORTH_SHOWING = 0.01
 
 
 def ask(
@@ -109,31 +111,40 @@ def _parsed(text: str) -> Any:
 
 
 def print_answers(question: str, result: dict[str, Any]) -> None:
-    """The answers for a person: best first, each in its sentence, with its place; then what was near where none is."""
+    """The answers for a person: best first, each in its sentence, with its place.
+
+    Where none is best, what the reader would say otherwise, or else the nearest passages.
+    """
     out = console()
     out.print(shown(question), style="bold")
     documents = {document.id: document for document in result["documents"]}
     answers: list[Answer] = result["answers"]
-    if not answers or not answers[0].answer:
+    spans = [answer for answer in answers if answer.answer and answer.score >= _WORTH_SHOWING]
+    if spans and answers[0].answer:
+        none = next((answer for answer in answers if not answer.answer), None)
+        for number, answer in enumerate(spans, 1):
+            _print_answer(out, number, answer, documents)
+            if number == 1 and none:
+                out.print(f"   (no answer in these documents: {none.score:.0%})")
+    else:
         sure = f" ({answers[0].score:.0%} sure)" if answers and documents else ""
         out.print(f"   No answer in these documents{sure}.")
-        if documents:
+        if spans:
+            out.print("   What the reader would say otherwise:")
+            for number, answer in enumerate(spans, 1):
+                _print_answer(out, number, answer, documents)
+        elif documents:
             out.print("   The nearest passages:")
             for document in list(documents.values())[:3]:
                 out.print(f"   - {_place(document.meta, document.meta.get('start'), document.meta.get('end'))}")
                 out.print(f"     {shown(textwrap.shorten(document.content, _GLIMPSE, placeholder=' ...'))}")
-        out.print()
-        return
-    number = 0
-    for answer in answers:
-        if not answer.answer:
-            out.print(f"   (no answer in these documents: {answer.score:.0%})")
-            continue
-        number += 1
-        out.print(f"{number:>2} {shown(answer.answer)}  {answer.score:.0%}")
-        out.print("   ", _sentence(out, answer, documents[answer.document_ids[0]]), sep="")
-        out.print(f"   {_place(answer.meta, answer.meta['answer_start'], answer.meta['answer_end'])}")
     out.print()
+
+
+def _print_answer(out: Console, number: int, answer: Answer, documents: dict[str, Document]) -> None:
+    out.print(f"{number:>2} {shown(answer.answer)}  {answer.score:.0%}")
+    out.print("   ", _sentence(out, answer, documents[answer.document_ids[0]]), sep="")
+    out.print(f"   {_place(answer.meta, answer.meta['answer_start'], answer.meta['answer_end'])}")
 
 
 def _sentence(out: Console, answer: Answer, document: Document) -> Text:

@@ -48,4 +48,4 @@ def demo(
         typer.echo()
         for question in QUESTIONS:
             print_answers(question, answering.ask(question))
-    say('your own: qa-app ingest FOLDER, then qa-app ask "QUESTION"')
+    say('more of these: qa-app ask --index demo "QUESTION"; your own: qa-app ingest FOLDER, then qa-app ask "QUESTION"')
