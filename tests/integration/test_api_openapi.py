@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from qa_app.reading.resolution import BUNDLED_FOLDER
+from tests.faults.table import Figure
 from tests.ingesting import ingesting, settings_for, write
 from tests.serving import Server, server
 from tests.unit.reading.tiny import save_random_reader
@@ -91,12 +92,18 @@ def test_every_body_has_an_example(description: dict[str, Any]) -> None:
 
 @pytest.mark.case("B1")
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(running: Server, tmp_path: Path) -> None:
+@pytest.mark.timeout(7500)
+def test_schemathesis_finds_nothing(running: Server, tmp_path: Path, long: bool, figure: Figure) -> None:
     """Generated requests, valid and not, with and without keys: no server error, and all checks hold."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
-    command += ["--checks", "all", "--max-examples", "50", "--phases", "examples,coverage,fuzzing", "--no-color"]
+    examples = 500 if long else 50
+    figure("examples per operation", examples)
+    command += ["--checks", "all", "--max-examples", str(examples), "--phases", "examples,coverage,fuzzing"]
+    command += ["--no-color"]
     command += ["--header", f"Authorization: Bearer {KEY}", "--generation-database", "none", "--seed", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=580, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=7200 if long else 580, check=False
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert running.services.store is not None
