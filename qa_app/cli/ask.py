@@ -69,6 +69,8 @@ def ask(
             print_json(response(result))
         else:
             print_answers(question, result)
+            if filters is not None and not result["documents"]:
+                say("no document that --filters leaves has a word of this question; 'documents show' names fields")
 
 
 class Answering:
