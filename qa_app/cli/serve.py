@@ -33,7 +33,7 @@ def serve(
     settings = settings_room.load({"api_host": host, "api_port": port, "index": index})
     from qa_app.api import server
 
-    say(f"listening on http://{settings.api_host}:{settings.api_port}; the page /docs shows what can be asked")
+    say(f"starting on http://{settings.api_host}:{settings.api_port}; the page /docs shows what can be asked")
     server.serve(settings, insecure_no_auth=insecure_no_auth)
 
 
