@@ -57,3 +57,5 @@ def quiet_libraries() -> None:
     warnings.simplefilter("ignore")
     logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stderr)
     logging.getLogger("qa_app").setLevel(logging.WARNING)
+    # It sets its own logger's level when it is imported, but not those below.
+    logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)

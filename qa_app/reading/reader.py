@@ -132,6 +132,11 @@ class PassageReader(FARMReader):
         own = self.resolved.folder / calibration.NAME
         self.calibration = calibration.load(self.calibration_path) or calibration.load(own) or calibration.USUAL
         self._threshold = self.calibration.threshold(min_precision) if min_precision else 0.0
+        if math.isinf(self._threshold):
+            logger.warning(
+                "no confidence of this reader was right so often that %g of its answers were; nothing will be answered",
+                min_precision,
+            )
 
     @property
     def engine(self) -> str:

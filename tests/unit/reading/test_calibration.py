@@ -121,11 +121,13 @@ class TestReader:
         assert len(anna) == 1, "both passages say it"
         assert anna.pop() > reader.predict(QUESTION, [TOWER, WALL])["answers"][0].score
 
-    def test_min_precision(self, calibrated: Path) -> None:
-        """What is less sure than such answers were is not given, and nothing but "no answer" may be left."""
+    def test_min_precision(self, calibrated: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """What is less sure than such answers were is not given; where that is nothing at all, the log says so."""
         sure = PassageReader("bundled", calibrations=str(calibrated), min_precision=0.8)
         assert all(answer.score >= 0.4 for answer in sure.predict(QUESTION, [TOWER, WALL])["answers"] if answer.answer)
+        assert not caplog.messages
         never = PassageReader("bundled", calibrations=str(calibrated), min_precision=0.99)
+        assert "0.99" in caplog.text
         assert [answer.answer for answer in never.predict(QUESTION, [TOWER, WALL])["answers"]] == [""]
 
     def test_wrong_shares(self, calibrated: Path) -> None:
