@@ -102,7 +102,8 @@ class TestAnswers:
         ]
         assert out[2]["nested"] == {"a": {}}
         (answer,) = out[1]["answers"]
-        assert (answer["answer"], answer["meta"]["path"]) == ("Bénézet of Avignon", "rivers/rhone.txt")
+        assert answer["answer"].startswith("Bénézet")
+        assert answer["meta"]["path"] == "rivers/rhone.txt"
         assert {name: out[1][name] for name in ("question", "id", "tags")} == good[1]
         assert set(out[1]) == {"question", "id", "tags", "answers"}
         (expected,) = shell.json("ask", "Who bridged the Rhône?", "--top-k", "1")["answers"]
