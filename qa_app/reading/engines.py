@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -10,18 +11,35 @@ import torch
 from haystack.modeling.model.adaptive_model import AdaptiveModel
 from numpy.typing import NDArray
 
+from qa_app.errors import ModelError
 from qa_app.reading.deadline import check
 from qa_app.reading.windows import Window
 
 
 class Engine(Protocol):
-    """A model's forward pass. Stops at the deadline of :mod:`qa_app.reading.deadline`. One caller at a time."""
+    """A model's forward pass. Stops at the deadline of :mod:`qa_app.reading.deadline`. One caller at a time.
+
+    Where it fails, as for want of memory, it raises ModelError, and takes the next windows as if nothing had been.
+    """
 
     name: str
 
     def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
         """Scores of every token as the start and the end of the answer, (length, 2) for each window, in order."""
         ...
+
+
+@contextmanager
+def translated(*errors: type[Exception]) -> Iterator[None]:
+    """Turns ``errors`` into ours; a forward pass tells of missing memory in a RuntimeError, others in a MemoryError."""
+    try:
+        yield
+    except errors as error:
+        reason = " ".join(str(error).split())[-200:]  # the cause stands last
+        raise ModelError(
+            f"the reader could not finish reading ({reason or 'out of memory'}); ask for fewer or shorter passages, "
+            "or give it more memory"
+        ) from error
 
 
 class TorchEngine:
@@ -34,6 +52,7 @@ class TorchEngine:
         self._device = device
         self._batch_size = batch_size
 
+    @translated(MemoryError, RuntimeError)
     def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
         """As :class:`Engine` says; windows of like length go together, padded to the longest of their batch."""
         found: dict[int, NDArray[np.float32]] = {}

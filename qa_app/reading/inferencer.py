@@ -6,7 +6,7 @@ from typing import Any
 
 from haystack.modeling.infer import QAInferencer
 
-from qa_app.reading.engines import Engine
+from qa_app.reading.engines import Engine, translated
 from qa_app.reading.spans import best_spans
 from qa_app.reading.windows import windows_of
 
@@ -31,6 +31,7 @@ class PassageInferencer(QAInferencer):
         )
         self.engine = engine
 
+    @translated(MemoryError)
     def _inference_without_multiprocessing(
         self, dicts: list[dict[str, Any]], return_json: bool, aggregate_preds: bool
     ) -> list[Any]:

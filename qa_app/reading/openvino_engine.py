@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from qa_app.reading.deadline import check
+from qa_app.reading.engines import translated
 from qa_app.reading.windows import Window
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -66,28 +68,32 @@ class OpenVinoEngine:
     """
 
     def __init__(self, name: str, model: ov.Model, precision: str, pad: int) -> None:
-        threads = torch.get_num_threads()
-        self._streams = min(threads, _STREAMS)
+        self.name = name
+        self._model, self._precision, self._pad = model, precision, pad
+        self._streams = min(torch.get_num_threads(), _STREAMS)
+        self._requests = self._compiled()
+
+    def _compiled(self) -> list[ov.InferRequest]:
         compiled = _core().compile_model(
-            model,
+            self._model,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": precision,
-                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_PRECISION_HINT": self._precision,
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
                 "NUM_STREAMS": self._streams,
-                "DYNAMIC_QUANTIZATION_GROUP_SIZE": _group(model),
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": _group(self._model),
                 "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES,
             },
         )
-        self.name = name
-        self._pad = pad
         # As many as there are batches of a usual question, so that a stream never waits for Python.
-        self._requests = [compiled.create_infer_request() for _ in range(2 * self._streams)]
+        return [compiled.create_infer_request() for _ in range(2 * self._streams)]
 
+    @translated(MemoryError, RuntimeError)
     def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
         """As :class:`qa_app.reading.engines.Engine` says."""
         found: dict[int, NDArray[np.float32]] = {}
         begun: deque[tuple[ov.InferRequest, list[int]]] = deque()
+        self._requests = self._requests or self._compiled()
         free = list(self._requests)
         try:
             for numbers in _batches([len(window) for window in windows], self._streams):
@@ -98,9 +104,15 @@ class OpenVinoEngine:
                 # No callbacks: one that waits for Python's lock would hold up the end of the process.
                 request.start_async(self._inputs([windows[number] for number in numbers]))
                 begun.append((request, numbers))
+            while begun:
+                self._finish(*begun.popleft(), windows, found)
+        except RuntimeError:
+            self._requests = []  # what OpenVINO keeps of a pass that failed fails the next ones too
+            raise
         finally:
-            for request, numbers in begun:
-                self._finish(request, numbers, windows, found)
+            for request, _ in begun:
+                with suppress(RuntimeError):
+                    request.wait()
         return [found[number] for number in range(len(windows))]
 
     def _inputs(self, windows: Sequence[Window]) -> list[NDArray[np.int64]]:

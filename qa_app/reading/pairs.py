@@ -13,7 +13,7 @@ from transformers import AutoModelForQuestionAnswering, QuestionAnsweringPipelin
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
 from qa_app.errors import InvalidRequestError
-from qa_app.reading.engines import Engine
+from qa_app.reading.engines import Engine, translated
 from qa_app.reading.reader import PassageReader
 from qa_app.reading.windows import Window
 
@@ -105,6 +105,7 @@ class PairReader:
                     f"the {name} has {len(text)} characters; at most {MAX_CONTEXT} are taken, index longer documents"
                 )
 
+    @translated(MemoryError)
     def _answers(self, pairs: Sequence[tuple[str, str]], impossible: bool) -> list[PairAnswer]:
         questions = [self._cut(question) for question, _ in pairs]
         contexts = [context for _, context in pairs]
