@@ -49,6 +49,18 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     node.stop()
 
 
+@pytest.fixture(scope="module")
+def elasticsearch_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[elasticsearch_server.Node]:
+    """A server of our own, which a test may kill and pause as long as it restarts it."""
+    missing = elasticsearch_server.missing()
+    if missing:
+        if os.environ.get("QA_TEST_REQUIRE_ELASTICSEARCH"):
+            pytest.fail(f"tests that kill a server are required, but {missing}")
+        pytest.skip(missing)
+    with elasticsearch_server.start_node(tmp_path_factory.mktemp("own"), heap_mb=256) as own:
+        yield own
+
+
 @pytest.fixture(scope="module")  # three servers are not kept running through the whole suite
 def elasticsearch_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[elasticsearch_server.Node]]:
     """Three nodes of our own, which a test may kill as long as it restarts them."""

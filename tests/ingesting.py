@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from haystack.schema import Document
 
 from qa_app import bootstrap
 from qa_app.pipelines.report import FileResult, Report
@@ -80,3 +83,18 @@ def write(folder: Path, files: dict[str, str | bytes]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     return folder
+
+
+def half(store: PassageStore, texts: Iterable[str]) -> str:
+    """A file of which some passages are found, but not all of one of the texts; empty where there is none."""
+    ends = {hashlib.sha256(text.encode()).hexdigest(): len(text.rstrip()) for text in texts}
+    found: dict[str, list[Document]] = {}
+    for passage in store.get_all_documents():
+        found.setdefault(passage.meta["file_id"], []).append(passage)
+    for id, passages in found.items():
+        places = sorted((passage.meta["start"], passage.meta["end"]) for passage in passages)
+        gaps = [(one, two) for one, two in pairwise(places) if two[0] > one[1] + 2]
+        versions = {passage.meta["sha256"] for passage in passages}
+        if places[0][0] or gaps or len(versions) > 1 or places[-1][1] != ends[versions.pop()]:
+            return f"{id} {places}"
+    return ""

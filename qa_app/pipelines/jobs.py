@@ -1,7 +1,6 @@
 """Uploads as folders: accepted when a folder was renamed into place, and from then on completed whatever happens.
 
-``<data folder>/jobs/<id>/`` holds ``job.json`` and the files until they are indexed. Every process that sees the folder
-sees the same jobs.
+``<data folder>/jobs/<id>/`` holds ``job.json`` and the files until they are indexed, for every process that sees it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -145,7 +143,7 @@ class Jobs:
         self.done = folder / "done"
         self._max = max_file_bytes
 
-    @contextmanager
+    @contextlib.contextmanager
     def receive(self) -> Iterator[Intake]:
         """An intake; what is not accepted within the block is removed, by a later process if this one is killed."""
         folder = self.folder / f"{_INCOMING}{uuid.uuid4().hex}"
@@ -156,6 +154,9 @@ class Jobs:
             folder.mkdir(mode=0o700)
         intake = Intake(folder, self._max)
         with held(folder):
+            with contextlib.suppress(OSError):  # behind those that wait, also where the clock was set back meanwhile
+                when = max([time.time_ns(), *(begun + 1 for begun, _ in _jobs_in(self.folder))])
+                os.utime(folder / _LOCK, ns=(when, when))
             try:
                 yield intake
             finally:
@@ -257,7 +258,7 @@ def _age(folder: Path) -> float:
         return 0.0
 
 
-@contextmanager
+@contextlib.contextmanager
 def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
     """Whether this caller alone has the folder; the system lets go however its process ends."""
     try:

@@ -1,4 +1,4 @@
-"""E13: a cluster of three nodes that loses one while it is written to."""
+"""A cluster of three nodes that loses one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from qa_app.errors import StoreError
+from qa_app.errors import StoreError, StoreUnavailableError
 from qa_app.stores.elasticsearch import ElasticsearchDocumentStore
 from tests.contract.test_files_and_labels import contents, file_of
 from tests.elasticsearch_server import Node
@@ -65,5 +65,39 @@ def test_e13_a_killed_node_loses_nothing(elasticsearch_cluster: list[Node], vict
         assert contents(store, id) == passages
     store.write_files([file_of("f0", "Rewritten after all.", version="2")])
     assert contents(store, "f0") == ["Rewritten after all."]
+    store.delete_index(name)
+    store.close()
+
+
+@pytest.mark.case("E4")
+@pytest.mark.elasticsearch
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_e4_missing_shards_are_no_answer(elasticsearch_cluster: list[Node]) -> None:
+    """While a node holds the only copy of a part and is away, questions fail and nothing is shown as all there is;
+    with the node all is there again, and without copies the store is used as it is."""
+    first = elasticsearch_cluster[0]
+    name = f"e4-{os.getpid()}"
+    store = ElasticsearchDocumentStore(
+        url=first.url, index=name, label_index=f"{name}-labels", shards=3, replicas=0, wait=2, timeout=10
+    )
+    store.write_files([file_of(f"f{number}", f"The gull number {number} calls.") for number in range(60)])
+    store.finish_writing()
+    assert len(store.query("gull", top_k=100)) == 60
+    shards = get(first, "/_cat/shards?format=json&h=index,node")
+    names = {row["http"].rpartition(":")[2]: row["name"] for row in get(first, "/_cat/nodes?format=json&h=name,http")}
+    holding = {row["node"] for row in shards if row["index"].startswith(name)}
+    victim = next(node for node in elasticsearch_cluster[1:] if names[node.url.rpartition(":")[2]] in holding)
+    victim.kill()
+    until = time.monotonic() + 60
+    while "red" not in {row["health"] for row in get(first, f"/_cat/indices/{name}*?format=json&h=health")}:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    for ask in (lambda: store.query("gull", top_k=100), store.get_all_documents, store.get_document_count):
+        with pytest.raises(StoreUnavailableError):
+            ask()
+    victim.restart()
+    first.wait_ready(3)
+    assert len(store.query("gull", top_k=100)) == 60
     store.delete_index(name)
     store.close()

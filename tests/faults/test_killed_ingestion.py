@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.faults.table import Figure
 from tests.ingesting import write
-
-#: Kills in one run of the suite; QA_TEST_KILLS asks for more.
-KILLS = int(os.environ.get("QA_TEST_KILLS", "8"))
 
 
 @pytest.mark.case("D2")
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
-def test_d2_killed_ingestion(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_d2_killed_ingestion(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest, long: bool, figure: Figure
+) -> None:
     """Whatever moment SIGKILL hits, the next run ends with a clean run's passages and nothing more."""
+    kills = 50 if long else 8
     folder = write(
         tmp_path / "papers",
         {
@@ -32,16 +34,18 @@ def test_d2_killed_ingestion(store: str, tmp_path: Path, request: pytest.Fixture
     if store == "elasticsearch":
         options["url"] = request.getfixturevalue("elasticsearch_url")
     driver = subprocess.run(
-        [sys.executable, "-m", "tests.faults.kill_driver", json.dumps(options), str(folder), str(KILLS), "7"],
+        [sys.executable, "-m", "tests.faults.kill_driver", json.dumps(options), str(folder), str(kills), "7"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=60 + 20 * KILLS,
+        timeout=60 + 20 * kills,
         check=False,
     )
     assert driver.returncode == 0, driver.stderr[-3000:]
     result = json.loads(driver.stdout)
-    assert result["kills"] > KILLS / 3, "hardly a run was hit; the delays no longer fit the duration"
+    figure(f"ingestions killed on {store}", result["kills"])
+    assert result["kills"] > kills / 3, "hardly a run was hit; the delays no longer fit the duration"
+    assert result["half"] == ""
     assert set(result["ends"].values()) <= {"indexed", "unchanged"}
     assert result["passages"] == result["clean"]
     assert set(result["again"].values()) == {"unchanged"}

@@ -67,16 +67,6 @@ def open_store(elasticsearch_url: str, index: str) -> Iterator[Open]:
         store.close()
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[elasticsearch_server.Node]:
-    """A server of our own, to be killed and paused."""
-    missing = elasticsearch_server.missing()
-    if missing:
-        pytest.skip(missing)
-    with elasticsearch_server.start_node(tmp_path_factory.mktemp("own"), heap_mb=256) as own:
-        yield own
-
-
 def file_of(id: str, version: str, *passages: str) -> tuple[Document, list[Document]]:
     text = " ".join(passages)
     file = Document(id=id, content=text, meta={"name": f"{id}.txt", "version": version})
@@ -458,9 +448,9 @@ def test_embeddings_are_refused(open_store: Open) -> None:
 
 
 @pytest.mark.case("E2")
-def test_a_server_killed_while_it_is_written_to(node: elasticsearch_server.Node) -> None:
+def test_a_server_killed_while_it_is_written_to(elasticsearch_node: elasticsearch_server.Node) -> None:
     """A writer outlasts the server's sudden end and restart; everything acknowledged is there, once."""
-    store = ElasticsearchDocumentStore(url=node.url, index="killed", wait=60)
+    store = ElasticsearchDocumentStore(url=elasticsearch_node.url, index="killed", wait=60)
     store.write_files([file_of("0", "1", "common word 0")])
     started = threading.Event()
 
@@ -473,8 +463,8 @@ def test_a_server_killed_while_it_is_written_to(node: elasticsearch_server.Node)
     with ThreadPoolExecutor() as pool:
         writing = pool.submit(write)
         started.wait(30)
-        node.kill()
-        node.restart()
+        elasticsearch_node.kill()
+        elasticsearch_node.restart()
         writing.result()
     store.finish_writing()
     assert store.get_document_count() == 1 + 59 * 20
@@ -483,34 +473,34 @@ def test_a_server_killed_while_it_is_written_to(node: elasticsearch_server.Node)
 
 
 @pytest.mark.case("E11")
-def test_a_store_outlives_the_servers_restart(node: elasticsearch_server.Node) -> None:
+def test_a_store_outlives_the_servers_restart(elasticsearch_node: elasticsearch_server.Node) -> None:
     """A store that is open while the server restarts answers the next question."""
-    store = ElasticsearchDocumentStore(url=node.url, index="restart")
+    store = ElasticsearchDocumentStore(url=elasticsearch_node.url, index="restart")
     store.write_documents([Document(id="1", content="a lasting word")])
-    node.restart()
+    elasticsearch_node.restart()
     assert [found.id for found in store.query("lasting")] == ["1"]
-    node.kill()
-    with pytest.raises(StoreUnavailableError, match=node.url):
+    elasticsearch_node.kill()
+    with pytest.raises(StoreUnavailableError, match=elasticsearch_node.url):
         store.query("lasting")
-    node.restart()
+    elasticsearch_node.restart()
     assert [found.id for found in store.query("lasting")] == ["1"]
     store.close()
 
 
 @pytest.mark.case("E3")
-def test_a_paused_server_is_given_up(node: elasticsearch_server.Node) -> None:
+def test_a_paused_server_is_given_up(elasticsearch_node: elasticsearch_server.Node) -> None:
     """A server that holds connections open without answering costs the timeout, reading and writing, and no more."""
-    store = ElasticsearchDocumentStore(url=node.url, index="paused", timeout=1, wait=1)
+    store = ElasticsearchDocumentStore(url=elasticsearch_node.url, index="paused", timeout=1, wait=1)
     store.write_documents([Document(id="1", content="a word")])
-    node.pause()
+    elasticsearch_node.pause()
     try:
         with pytest.raises(StoreUnavailableError, match="in time"):
             store.query("word")
         with pytest.raises(StoreUnavailableError, match="in time"):
             store.write_documents([Document(id="2", content="another word")])
         with pytest.raises(StoreUnavailableError, match="in time"):
-            ElasticsearchDocumentStore(url=node.url, timeout=1, wait=0)
+            ElasticsearchDocumentStore(url=elasticsearch_node.url, timeout=1, wait=0)
     finally:
-        node.resume()
+        elasticsearch_node.resume()
     assert "1" in {found.id for found in store.query("word")}
     store.close()

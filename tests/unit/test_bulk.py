@@ -20,6 +20,8 @@ from qa_app.stores.elasticsearch import bulk
 from qa_app.stores.elasticsearch.bulk import Operation, put, send
 from qa_app.stores.elasticsearch.connection import Connection
 from qa_app.stores.elasticsearch.errors import IndexGoneError
+from qa_app.stores.elasticsearch.mapping import Names
+from qa_app.stores.elasticsearch.records import Records
 from tests.unit.fake_elasticsearch import Answer, FakeElasticsearch, Item
 
 FULL = Item(
@@ -159,6 +161,7 @@ def test_no_server_is_an_error_that_names_it() -> None:
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.case("E3")
 def test_a_silent_server_does_not_hang_a_request(fake: FakeElasticsearch) -> None:
     """A request that gets no answer within the timeout is given up, reading and writing."""
     connection = connect(fake.url, timeout=0.2)
@@ -170,6 +173,7 @@ def test_a_silent_server_does_not_hang_a_request(fake: FakeElasticsearch) -> Non
         connection.search(index="x")
 
 
+@pytest.mark.case("E12")
 @pytest.mark.parametrize(
     ("status", "cause"), [(401, "QA_ELASTICSEARCH_PASSWORD"), (403, "forbids"), (404, "refused"), (400, "refused")]
 )
@@ -187,12 +191,14 @@ def test_a_server_that_says_no_is_not_waited_for(fake: FakeElasticsearch, status
         chain = chain.__cause__ or chain.__context__
 
 
+@pytest.mark.case("E12")
 def test_an_old_server_is_refused() -> None:
     """A server before 7.17 is an error of the settings that names both versions."""
     with FakeElasticsearch(version="7.16.3") as old, pytest.raises(SettingsError, match=r"7\.16\.3; 7\.17"):
         connect(old.url)
 
 
+@pytest.mark.case("E12")
 def test_what_is_not_elasticsearch_is_refused() -> None:
     """Another program that answers at the address is an error of the settings."""
     with FakeElasticsearch(product=False) as other, pytest.raises(SettingsError, match="not Elasticsearch"):
@@ -207,6 +213,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.case("E4")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -230,6 +237,18 @@ def test_a_search_that_fails_on_its_shards_is_unavailable(fake: FakeElasticsearc
         connect(fake.url).search(index="x")
 
 
+@pytest.mark.case("E2", "E4")
+def test_a_shard_that_is_not_back_yet(fake: FakeElasticsearch) -> None:
+    """Whoever writes waits for a shard of a server that was just restarted; to others it is unavailable."""
+    reason = {"type": "no_shard_available_action_exception", "reason": "No shard available"}
+    away = Answer(body={"docs": [{"_id": "x", "error": reason}]})
+    fake.script["_mget"] = [away, away, Answer(body={"docs": [{"_id": "x", "found": False}]}), away]
+    assert Records(connect(fake.url).patient()).get(Names("i", "1"), ["x"]) == {}
+    with pytest.raises(StoreUnavailableError, match="No shard"):
+        Records(connect(fake.url)).get(Names("i", "1"), ["x"])
+
+
+@pytest.mark.case("E11")
 def test_a_broken_connection_is_used_once_more(fake: FakeElasticsearch) -> None:
     """A search over a connection that did not survive the server's restart is repeated once."""
     hits = Answer(body={"_shards": {"failed": 0}, "hits": {"hits": []}})
@@ -265,6 +284,7 @@ def _certificate(folder: Path, address: str) -> tuple[Path, ssl.SSLContext]:
     return public, context
 
 
+@pytest.mark.case("E12")
 def test_a_trusted_certificate_is_needed(tmp_path: Path) -> None:
     """TLS works with the authority's file, and without it is refused at once and never left unchecked."""
     public, context = _certificate(tmp_path, "127.0.0.1")
@@ -274,6 +294,7 @@ def test_a_trusted_certificate_is_needed(tmp_path: Path) -> None:
             connect(server.url)
 
 
+@pytest.mark.case("E12")
 def test_the_certificate_must_name_the_server(tmp_path: Path) -> None:
     """A trusted certificate of another host is refused."""
     public, context = _certificate(tmp_path, "192.0.2.1")
@@ -281,6 +302,7 @@ def test_the_certificate_must_name_the_server(tmp_path: Path) -> None:
         connect(server.url, ca_certs=str(public))
 
 
+@pytest.mark.case("E12")
 def test_certificates_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     """A file of certificates that is missing or holds something else is an error that names it."""
     other = tmp_path / "other.pem"

@@ -29,7 +29,7 @@ class Labels:
         """Writes labels, over those with their ids, which keep their place in the order."""
         names = self._indexes.ensure(index, "labels")
         places = self._places(names, [label.id for label in labels])
-        now = time.time_ns()
+        first = self._next_place(names)
         operations = []
         for n, label in enumerate(labels):
             fields = tokens_of(label_fields(label))
@@ -37,7 +37,7 @@ class Labels:
                 "id": label.id,
                 "body": label.to_json(),
                 "fields": fields,
-                "sequence": places.get(label.id, now + n),
+                "sequence": places.get(label.id, first + n),
             }
             operations.append(put(key_of(label.id), source, f"label {label.id}"))
         send(self._connection, names.writing(names.index), operations)
@@ -64,6 +64,13 @@ class Labels:
         found = [hit["_id"] for hit in self._scan(index, query, [])]
         send(self._connection, names.writing(index), (delete(key) for key in found if keys is None or key in keys))
         self._connection.refresh(index)
+
+    def _next_place(self, names: Names) -> int:
+        """Behind all labels that are there, also where the clock was set back since they were written."""
+        last = self._connection.search(
+            index=names.index, size=1, sort=[{"sequence": "desc"}], source=False, allow_partial_search_results=False
+        )["hits"]["hits"]
+        return max(time.time_ns(), last[0]["sort"][0] + 1 if last else 0)
 
     def _places(self, names: Names, ids: Sequence[str]) -> dict[str, int]:
         places: dict[str, int] = {}

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from elasticsearch import ApiError
 from haystack.schema import Document
 
 from qa_app.errors import ConflictError
 from qa_app.stores.elasticsearch.bulk import delete, send
 from qa_app.stores.elasticsearch.connection import Connection
 from qa_app.stores.elasticsearch.documents import key_of
-from qa_app.stores.elasticsearch.errors import kind_and_reason, of_answer
+from qa_app.stores.elasticsearch.errors import kind_and_reason
 from qa_app.stores.elasticsearch.journal import WRITTEN, Journal
 from qa_app.stores.elasticsearch.mapping import Names
 
 _PAGE = 1000
+_SHARD_AWAY = ("no_shard_available_action_exception", "unavailable_shards_exception")
 _STATE = ["id", "meta", "version", "passages", "replaced", "gone"]
 
 
@@ -135,13 +137,22 @@ class Records:
     def _mget(self, names: Names, keys: Sequence[str], source: list[str]) -> Iterator[Mapping[str, Any]]:
         for start in range(0, len(keys), _PAGE):
             some = keys[start : start + _PAGE]
-            answer = self._connection.call(
-                self._connection.client.mget, index=names.writing(names.files), ids=some, source_includes=source
+            yield from self._connection.call(
+                self._whole_mget, index=names.writing(names.files), ids=some, source_includes=source
             )
-            for found in answer.body["docs"]:
-                if "error" in found:
-                    raise of_answer(self._connection.url, 404, *kind_and_reason(found))
-                yield found
+
+    def _whole_mget(self, **arguments: Any) -> Sequence[Mapping[str, Any]]:
+        """An error of one document is one of the whole call; that of a shard which is not back yet may pass."""
+        answer = self._connection.client.mget(**arguments)
+        found: Sequence[Mapping[str, Any]] = answer.body["docs"]
+        for one in found:
+            if "error" in one:
+                passing = kind_and_reason(one)[0] in (
+                    "no_shard_available_action_exception",
+                    "unavailable_shards_exception",
+                )
+                raise ApiError("mget", replace(answer.meta, status=503 if passing else 404), one)
+        return found
 
 
 def _record(found: Mapping[str, Any]) -> Record:
