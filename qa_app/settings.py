@@ -6,13 +6,18 @@ command line. An unknown key or a value of the wrong kind is an error that names
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from qa_app.errors import SettingsError
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "qa_app.yaml"
 STORES = ("sqlite", "elasticsearch")
@@ -30,7 +35,7 @@ def _setting(
     choices: tuple[str, ...] = (),
 ) -> Any:
     metadata = {"key": key, "help": help, "secret": secret, "least": least, "choices": choices}
-    return field(default=default, metadata=metadata)
+    return field(default=default, repr=not (secret or key.endswith("url")), metadata=metadata)
 
 
 def _default_data_dir() -> str:
@@ -163,6 +168,10 @@ class Setting:
     least: float | None
     choices: tuple[str, ...]
 
+    def shown(self, value: object) -> str:
+        """A value as it may be printed: without the secret that it is, or that an address holds."""
+        return "***" if self.secret else re.sub(r"//[^/]*@", "//***@", str(value))
+
 
 def catalogue() -> list[Setting]:
     """All settings, in the order of :class:`Settings`."""
@@ -184,7 +193,7 @@ T = TypeVar("T")
 
 def _checked(setting: Setting, value: object, source: str) -> Any:
     """``value`` as the setting's kind; raises SettingsError naming the setting and where the value came from."""
-    where = f"{setting.key} = {'***' if setting.secret else repr(value)} from {source}"
+    where = f"{setting.key} = {setting.shown(repr(value))} from {source}"
     if setting.kind is str:
         if not isinstance(value, str):
             raise SettingsError(f"{where} is not text; put it in quotes")
@@ -245,10 +254,9 @@ def load(overrides: Mapping[str, object] | None = None, environment: Mapping[str
     the process's own. Raises SettingsError.
     """
     environment = os.environ if environment is None else environment
-    settings = catalogue()
-    by_key = {setting.key: setting for setting in settings}
+    by_key = {setting.key: setting for setting in catalogue()}
+    by_variable = {setting.environment: setting for setting in by_key.values()}
     values: dict[str, Any] = {}
-
     named = environment.get("QA_CONFIG")
     config = Path(named).expanduser() if named else Path(CONFIG_FILE)
     if named or config.is_file():
@@ -256,14 +264,14 @@ def load(overrides: Mapping[str, object] | None = None, environment: Mapping[str
             if key not in by_key:
                 raise SettingsError(f"{config} has an unknown setting {key!r}; the settings are: {', '.join(by_key)}")
             values[by_key[key].name] = _checked(by_key[key], value, str(config))
-    for setting in settings:
-        if environment.get(setting.environment):
-            values[setting.name] = _checked(setting, environment[setting.environment], setting.environment)
-    by_name = {setting.name: setting for setting in settings}
+    for variable, setting in by_variable.items():
+        if environment.get(variable):
+            values[setting.name] = _checked(setting, environment[variable], variable)
+    _tell_misspelt(by_variable, environment)
+    by_name = {setting.name: setting for setting in by_key.values()}
     for name, value in (overrides or {}).items():
         if value is not None:
             values[name] = _checked(by_name[name], value, "the command line")
-
     result = replace(Settings(), **values)
     if result.passage_overlap * 2 > result.passage_words:
         raise SettingsError(
@@ -271,6 +279,14 @@ def load(overrides: Mapping[str, object] | None = None, environment: Mapping[str
             "make it smaller"
         )
     return result
+
+
+def _tell_misspelt(known: Collection[str], environment: Mapping[str, str]) -> None:
+    """A warning for variables that look like a setting's; others that begin with QA_ may be somebody else's."""
+    for name in sorted(set(environment).difference(known)):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.9) if name.startswith("QA_") else []
+        if near:
+            logger.warning("%s is no setting and has no effect; was %s meant?", name, near[0])
 
 
 def environment_for_child(

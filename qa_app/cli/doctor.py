@@ -103,7 +103,7 @@ def _told(settings: Settings) -> Iterator[Check]:
     from qa_app.settings import catalogue
 
     changed = [s for s in catalogue() if getattr(settings, s.name) != s.default]
-    values = [f"{s.key} = {'***' if s.secret else getattr(settings, s.name)}" for s in changed]
+    values = [f"{s.key} = {s.shown(getattr(settings, s.name))}" for s in changed]
     yield Check("settings", "ok", "; ".join(values) or "all defaults")
 
 

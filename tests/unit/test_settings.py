@@ -62,6 +62,14 @@ def test_a_wrong_file_is_named(text: str, tmp_path: Path) -> None:
         load(environment={"QA_CONFIG": str(path)})
 
 
+def test_misspelt_variables_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A variable that is nearly a setting's is told with the setting's name, and somebody else's is not."""
+    load(environment={"QA_READER_TOPK": "3", "QA_READER_TOP_K": "4", "QA_CONFIG": "", "QA_TEAM": "blue"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "QA_READER_TOPK is no setting and has no effect; was QA_READER_TOP_K meant?"
+    ]
+
+
 def test_secrets_are_not_told() -> None:
     """An error about a secret does not hold the secret."""
     with pytest.raises(SettingsError) as caught:
