@@ -57,7 +57,9 @@ def _answers(asked: Asked, found: Answers) -> None:
         _card(asked, card, number)
     if none is not None:
         note(f"That there is no answer in these documents: {none.score:.0%}")
-    with st.expander(f"The {len(found.passages)} passages that were read", key="read"):
+    read = len(found.passages)
+    title = "The passage that was read" if read == 1 else f"The {read} passages that were read"
+    with st.expander(title, key="read"):
         passages(asked, found.passages)
 
 

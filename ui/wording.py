@@ -12,6 +12,8 @@ from ui.records import Answer, Passage
 
 #: A sentence longer than this is cut around its answer.
 _LONGEST = 400
+#: Less likely answers are not shown beside a better one.
+_WORTH_SHOWING = 0.01
 _BREAKS = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]]*\s+|\n\s*\n")
 _WORDS = ((0.8, "Quite sure"), (0.5, "Likely"), (0.2, "Unsure"), (0.0, "A guess"))
 # What changes the direction or hides characters would make a name look like another.
@@ -110,12 +112,13 @@ class Gathered:
 
 
 def gather(answers: Sequence[Answer]) -> tuple[Gathered, ...]:
-    """The answers that have words, equal ones together, in the order of the best of each."""
+    """The answers that have words, equal ones together, the best first; those that are hardly likely only alone."""
     found: dict[str, list[Answer]] = {}
     for answer in answers:
         if answer.text:
             found.setdefault(_same(answer.text), []).append(answer)
-    return tuple(Gathered(tuple(places)) for places in found.values())
+    cards = [Gathered(tuple(places)) for places in found.values()]
+    return (*cards[:1], *(card for card in cards[1:] if card.best.score >= _WORTH_SHOWING))
 
 
 def _same(text: str) -> str:

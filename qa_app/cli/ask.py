@@ -69,6 +69,8 @@ def ask(
             print_json(response(result))
         else:
             print_answers(question, result)
+            if settings.reader_min_precision and not result["answers"][0].answer:
+                say(f"only answers of a kind that was right in {settings.reader_min_precision:.0%} of cases are given")
             if filters is not None and not result["documents"]:
                 say("no document that --filters leaves has a word of this question; 'documents show' names fields")
 

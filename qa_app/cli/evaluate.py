@@ -243,7 +243,8 @@ def _print_misses(missed: Sequence[Miss]) -> None:
     if not missed:
         return
     out = console()
-    out.print(f"\n{len(missed)} misses{f', the surest {_PRINTED} of them' if len(missed) > _PRINTED else ''}:")
+    surest = f", the surest {_PRINTED} of them" if len(missed) > _PRINTED else ""
+    out.print(f"\n{len(missed)} {'miss' if len(missed) == 1 else 'misses'}{surest}:")
     for miss in sorted(missed, key=lambda miss: -miss.confidence)[:_PRINTED]:
         right = " | ".join(miss.expected) or "no answer"
         out.print(f"- {shown(miss.question)}")

@@ -24,10 +24,13 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Folders or files.", show_default=False)],
     index: IndexOption = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove documents whose files are gone from the folders.")
+        bool, typer.Option("--prune", help="Remove documents of the folders whose files are gone or left out.")
     ] = False,
     meta: Annotated[
-        list[str] | None, typer.Option("--meta", help="key=value kept with every passage, to filter by; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--meta", help="key=value kept with every passage, to filter by; replaces what was kept before; repeatable."
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Shell pattern of names or paths to leave out; repeatable.")

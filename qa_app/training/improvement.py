@@ -20,9 +20,9 @@ from qa_app.training.loop import Progress, Recipe
 from qa_app.training.question_answering import Options, train_question_answering
 
 #: Judgements below which nothing can be learnt and measured.
-FEWEST = 10
-#: The share of the documents whose judgements measure, where no held-out file is given.
-_HELD_OUT = 0.2
+FEWEST = 20
+#: The share of the judgements that measure, where no held-out file is given, and the fewest: of four, one decides.
+_HELD_OUT, _FEWEST_HELD_OUT = 0.2, 10
 _FEEDBACK, _MEASURE = "feedback.json", "held-out.json"
 
 Entry = dict[str, Any]
@@ -116,14 +116,17 @@ def _divided(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
     documents: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         documents[entry["paragraphs"][0]["context"]].append(entry)
-    if len(documents) < 3:
+    names = sorted(documents)
+    np.random.default_rng(1).shuffle(names)
+    wanted, measuring, count = max(_FEWEST_HELD_OUT, _HELD_OUT * len(entries)), 0, 0
+    while measuring < wanted:
+        measuring += len(documents[names[count]])
+        count += 1
+    if count == len(documents):
         raise InvalidRequestError(
             f"the judgements are about {len(documents)} passages, too few to learn from some and measure with others; "
             "name a SQuAD file to measure with (--held-out), or judge answers from more documents"
         )
-    names = sorted(documents)
-    np.random.default_rng(1).shuffle(names)
-    count = max(1, round(_HELD_OUT * len(names)))
     return (
         [entry for name in names[count:] for entry in documents[name]],
         [entry for name in names[:count] for entry in documents[name]],

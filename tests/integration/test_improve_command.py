@@ -146,10 +146,10 @@ class TestPromotion:
             readers.rollback(wanted)
 
     def test_too_few_documents(self, readers: PromotedReaders, wanted: str) -> None:
-        """Judgements of two passages cannot teach and measure, and nothing is left of the attempt."""
+        """Judgements of one passage cannot teach and measure, and nothing is left of the attempt."""
         [first, *_] = self.ENTRIES
         some = [
-            json.loads(json.dumps(first).replace(first["paragraphs"][0]["qas"][0]["id"], f"q{n}")) for n in range(12)
+            json.loads(json.dumps(first).replace(first["paragraphs"][0]["qas"][0]["id"], f"q{n}")) for n in range(24)
         ]
         with pytest.raises(InvalidRequestError, match="--held-out"):
             self.round(readers, wanted, 60.0, some)

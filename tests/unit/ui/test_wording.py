@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,14 @@ def test_equal_answers_are_gathered() -> None:
     ]
     cards = gather(answers)
     assert [[place.text for place in card.places] for card in cards] == [["Assam", "the Assam"], ["Ceylon"]]
+
+
+def test_hardly_likely_answers_stand_only_alone() -> None:
+    """Beside a better one they are left out; the best is shown however unlikely it is."""
+    sure, unlikely = answer("The tea is Assam.", 11, 16), answer("It is Ceylon.", 6, 12)
+    unlikely = replace(unlikely, score=0.004)
+    assert [card.best.text for card in gather([sure, unlikely])] == ["Assam"]
+    assert [card.best.text for card in gather([unlikely])] == ["Ceylon"]
 
 
 def test_a_quotation_says_where_it_stands() -> None:
