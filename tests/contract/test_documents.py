@@ -228,6 +228,30 @@ def test_any_text_is_a_question(rivers: PassageStore, query: str) -> None:
     assert isinstance(rivers.query(query), list)
 
 
+@pytest.mark.case("B13")
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("Oxford -river", "Oxford river"),
+        ("Oxford NOT river", "Oxford river"),
+        ('"river Oxford"', "river Oxford"),
+        ("Oxf*", "Oxf"),
+        ("Oxfort~2", "Oxfort"),
+        ("/O.*d/", "O d"),
+        ("content: Oxford AND id: 1", "content Oxford id 1"),
+        ("(Oxford OR) river^9", "Oxford river 9"),
+        ("Oxford NEAR/2 river", "Oxford near 2 river"),
+        ("^Oxford + {river}", "Oxford river"),
+        ("name:*", "name"),
+        ('{"match_all": {}}', "match_all"),
+        ("Oxford'; DROP TABLE passages_1; --", "Oxford DROP TABLE passages_1"),
+    ],
+)
+def test_operators_are_words_or_nothing(rivers: PassageStore, query: str, words: str) -> None:
+    """What operators of either store's search language surround is found as without them."""
+    assert [found.id for found in rivers.query(query)] == [found.id for found in rivers.query(words)]
+
+
 @pytest.mark.case("B6")
 def test_a_question_of_ten_thousand_words(rivers: PassageStore) -> None:
     """A very long question is searched by its first words."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -226,7 +224,7 @@ def test_slow_bodies_are_given_up(running: Server, api: httpx.Client, monkeypatc
     """Clients that send a body byte by byte are let go after the deadline, and others are answered meanwhile."""
     monkeypatch.setattr(protection, "BODY_SECONDS", 1.0)
     parts = urlsplit(running.url)
-    slow = [socket.create_connection((parts.hostname, parts.port or 80)) for _ in range(100)]
+    slow = [socket.create_connection((parts.hostname, parts.port or 80)) for _ in range(200)]
     for connection in slow:
         connection.sendall(
             b"POST /query HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"
@@ -246,7 +244,7 @@ def test_slow_headers_are_given_up(running: Server, api: httpx.Client, monkeypat
     with contextlib.ExitStack() as opened:
         slow = [
             opened.enter_context(socket.create_connection((parts.hostname, parts.port or 80), timeout=20))
-            for _ in range(50)
+            for _ in range(200)
         ]
         for number, connection in enumerate(slow):
             if number % 2:
@@ -279,43 +277,3 @@ def test_a_client_that_goes_away_frees_its_place(running: Server, api: httpx.Cli
             break
         assert time.monotonic() < until
         time.sleep(0.1)
-
-
-@pytest.mark.case("B17")
-def test_many_at_once_never_mix(running: Server, tmp_path: Path) -> None:
-    """Questions, uploads, deletions and feedback at once: each answer is its own, and only busyness is refused."""
-    names = ["Ada", "Bo", "Cy", "Dee", "Eli", "Fay", "Gus", "Hal"]
-    texts = {f"{name}.txt": f"The secret word of {name} is canary{name}.".encode() for name in names}
-    problems: list[str] = []
-
-    def work(name: str) -> None:
-        with client(running.url) as api:
-            uploaded = api.post("/file-upload", files={"files": (f"{name}.txt", texts[f"{name}.txt"])})
-            if uploaded.status_code != 200:
-                problems.append(uploaded.text)
-                return
-            for _ in range(3):
-                params = {"filters": {"name": f"{name}.txt"}, "Reader": {"top_k": 1}}
-                answer = api.post("/query", json={"query": f"What is the secret word of {name}?", "params": params})
-                if answer.status_code == 429:
-                    continue
-                documents = answer.json().get("documents") or [{}]
-                if answer.status_code != 200 or [d["content"].encode() for d in documents] != [texts[f"{name}.txt"]]:
-                    problems.append(f"{name}: {answer.text}")
-            # 409 while others' uploads are being written, 429 while too many wait.
-            until = time.monotonic() + 60
-            while True:
-                deleted = api.post("/documents/delete_by_filters", json={"filters": {"name": f"{name}.txt"}})
-                if deleted.status_code not in (409, 429) or time.monotonic() > until:
-                    break
-                time.sleep(0.1)
-            if deleted.status_code != 200:
-                problems.append(deleted.text)
-
-    threads = [threading.Thread(target=work, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert not problems
-    assert running.services.store.get_document_count() == 1

@@ -11,31 +11,33 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-
-#: Kills in one run of the suite; QA_TEST_KILLS asks for more.
-KILLS = int(os.environ.get("QA_TEST_KILLS", "3"))
+from tests.faults.table import Figure
 
 
 @pytest.mark.case("E14")
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
-def test_e14_killed_uploads(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_e14_killed_uploads(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest, long: bool, figure: Figure
+) -> None:
     """Whatever moment SIGKILL hits, files are whole or absent, and in the end all is as if nobody had been killed."""
+    kills = 20 if long else 3
     options = {"data_dir": str(tmp_path / "data"), "url": None, "index": f"e14-{os.getpid()}"}
     if store == "elasticsearch":
         options["url"] = request.getfixturevalue("elasticsearch_url")
-    seed = os.environ.get("QA_TEST_SEED", "14")
     driver = subprocess.run(
-        [sys.executable, "-m", "tests.faults.upload_driver", json.dumps(options), str(KILLS), seed],
+        [sys.executable, "-m", "tests.faults.upload_driver", json.dumps(options), str(kills), "14"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=60 + 20 * KILLS,
+        timeout=60 + 20 * kills,
         check=False,
     )
     assert driver.returncode == 0, driver.stderr[-3000:]
     result = json.loads(driver.stdout)
     killed, clean = result["killed"], result["clean"]
-    assert result["kills"] > KILLS / 3, "hardly a process was hit; the delays no longer fit the duration"
+    figure(f"uploads killed on {store}", result["kills"])
+    assert result["kills"] > kills / 3, "hardly a process was hit; the delays no longer fit the duration"
     assert killed["half"] == []
     assert killed["passages"] == clean["passages"]
     assert killed["files"] == clean["files"]

@@ -13,7 +13,6 @@ import random
 import signal
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,12 @@ from qa_app.haystack_without_torch import import_haystack
 
 import_haystack()
 
-from haystack.schema import Document  # noqa: E402 - Haystack comes first
-
 from qa_app import bootstrap  # noqa: E402 - Haystack comes first
 from qa_app.pipelines import jobs as jobs_module  # noqa: E402
 from qa_app.pipelines.uploads import Uploads  # noqa: E402
 from qa_app.settings import Settings  # noqa: E402
 from qa_app.stores.passage_store import PassageStore  # noqa: E402
-from tests.ingesting import settings_for, snapshot  # noqa: E402
+from tests.ingesting import half, settings_for, snapshot  # noqa: E402
 from tests.uploading import eventually, upload, uploading  # noqa: E402
 
 #: Steps on the disk before each of which a process may be killed.
@@ -51,31 +48,14 @@ def uploads_of(number: int) -> list[tuple[dict[str, str], bool]]:
 def send(settings: Settings, log: Path, until: int) -> None:
     """Uploads what nobody said was accepted, up to a round, and ends when all is done."""
     with bootstrap.open_store(settings) as store:
-        broken = half(store, until)
+        rounds = [one for number in range(until) for one in uploads_of(number)]
+        broken = half(store, [text for files, _ in rounds for text in files.values()])
         if broken:
             note(log, "half", broken)
         with uploading(settings, store) as uploads:
-            plan = [one for number in range(until) for one in uploads_of(number)]
-            for files, replace in plan[len(accepted(log)) :]:
+            for files, replace in rounds[len(accepted(log)) :]:
                 note(log, "accepted", upload(uploads, files, replace=replace).id)
             eventually(lambda: not uploads.unfinished(), "all is done")
-
-
-def half(store: PassageStore, rounds: int) -> str:
-    """A file of which some passages are found, but not all of one version; empty where there is none."""
-    ends = {}
-    for files, _ in (one for number in range(rounds) for one in uploads_of(number)):
-        ends.update({hashlib.sha256(content.encode()).hexdigest(): len(content.rstrip()) for content in files.values()})
-    found: dict[str, list[Document]] = {}
-    for passage in store.get_all_documents():
-        found.setdefault(passage.meta["file_id"], []).append(passage)
-    for id, passages in found.items():
-        places = sorted((passage.meta["start"], passage.meta["end"]) for passage in passages)
-        gaps = [(one, two) for one, two in pairwise(places) if two[0] > one[1] + 2]
-        versions = {passage.meta["sha256"] for passage in passages}
-        if places[0][0] or gaps or len(versions) > 1 or places[-1][1] != ends[versions.pop()]:
-            return f"{id} {places}"
-    return ""
 
 
 def note(log: Path, what: str, which: str) -> None:
