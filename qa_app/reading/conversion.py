@@ -15,13 +15,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from haystack.modeling.data_handler.processor import SquadProcessor
+from numpy.typing import NDArray
 from transformers import AutoModelForQuestionAnswering
 
 from qa_app.errors import ModelError
@@ -29,7 +31,7 @@ from qa_app.reading.engines import Engine
 from qa_app.reading.model_files import fingerprint, sha256_of
 from qa_app.reading.openvino_engine import OpenVinoEngine, convert, has_bf16, quantize, read, save, version
 from qa_app.reading.spans import best_spans
-from qa_app.reading.windows import windows_of
+from qa_app.reading.windows import Window, windows_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +65,11 @@ _KINDS = {
     "openvino": _Kind(("f32",), False, 0.99),
 }
 
-#: Times that a conversion is compiled before it is given up: on a machine with too much to do a batch of the first
-#: reading came out wrong once, and never again.
-_ATTEMPTS = 2
 #: Seconds after which a conversion that nobody used makes room for a new one.
 _UNUSED = 30 * 24 * 3600
+
+#: Times that the check questions are read, as a first reading may go wrong.
+_ATTEMPTS = 2
 
 Span = tuple[int, int]
 
@@ -97,15 +99,15 @@ def load(name: str, folder: Path, reference: Engine, processor: SquadProcessor, 
         done = _kept(place)
         if done is None:
             _prune(place.parent)
-            done = _convert(name, folder, place, questions.spans(reference))
+            done = _convert(name, folder, place, questions.spans(reference.logits))
         with suppress(OSError):  # a cache that cannot be written is not pruned either
             os.utime(place)
-        for _ in range(_ATTEMPTS):
-            engine = _compiled(name, folder, place, precision, pad)
-            agreement = _agreement(done.spans, questions.spans(engine))
-            if agreement >= kind.least:
-                logger.info("the reader runs with %s (agreement %.3f)", name, agreement)
-                return engine
+        engine = _compiled(name, folder, place, precision, pad)
+    for _ in range(_ATTEMPTS):
+        agreement = _agreement(done.spans, questions.spans(engine.logits_once))
+        if agreement >= kind.least:
+            logger.info("the reader runs with %s (agreement %.3f)", name, agreement)
+            return engine
     raise ModelError(
         f"the reader in {folder} does not give its answers with reader.engine = {name} (agreement "
         f"{agreement:.2f} of at least {kind.least}); set reader.engine to 'auto' or 'torch'"
@@ -207,10 +209,10 @@ class _Questions:
         self._windows, baskets = windows_of(processor, dicts)
         self._features = [sample.features[0] for basket in baskets for sample in basket.samples]
 
-    def spans(self, engine: Engine) -> list[Span]:
-        """The first and the last token that ``engine`` marks in each window; (0, 0) is "no answer"."""
+    def spans(self, logits_of: Callable[[Sequence[Window]], list[NDArray[np.float32]]]) -> list[Span]:
+        """The first and the last token that an engine marks in each window; (0, 0) is "no answer"."""
         spans = []
-        for features, logits in zip(self._features, engine.logits(self._windows)):
+        for features, logits in zip(self._features, logits_of(self._windows)):
             first, length = features["seq_2_start_t"], features["passage_length"]
             best, nothing = best_spans(logits, first, length, count=1, apart=0, number=0)
             chosen = nothing if nothing.score > best.score else best

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from haystack.nodes import FARMReader
 from haystack.schema import Document
+from numpy.typing import NDArray
 from transformers import DistilBertConfig, DistilBertForQuestionAnswering, RobertaConfig, RobertaForQuestionAnswering
 
 from qa_app.errors import DeadlineError, ModelError, SettingsError
 from qa_app.reading import conversion
 from qa_app.reading.choice import CONVERTED
 from qa_app.reading.deadline import deadline
-from qa_app.reading.openvino_engine import has_bf16
+from qa_app.reading.openvino_engine import OpenVinoEngine, has_bf16
 from qa_app.reading.pairs import PairReader
 from qa_app.reading.reader import PassageReader
 from qa_app.reading.resolution import BUNDLED_FOLDER
@@ -129,6 +133,56 @@ class TestAnswers:
         """Nothing to read is nothing read."""
         for reader in readers.values():
             assert reader.inferencer.engine.logits([]) == []
+
+
+class TestDoubt:
+    """What OpenVINO reads in a batch of a new shape is not believed before it was read twice."""
+
+    @pytest.fixture
+    def engine(self, readers: dict[str, PassageReader], monkeypatch: pytest.MonkeyPatch) -> OpenVinoEngine:
+        """An engine that has seen no shapes."""
+        engine = readers["openvino"].inferencer.engine
+        assert isinstance(engine, OpenVinoEngine)
+        monkeypatch.setattr(engine, "_agreed", Counter())
+        return engine
+
+    @pytest.mark.parametrize("wrong", [{0}, {1}, {0, 1}, {3}, {0, 4}])
+    def test_a_wrong_reading_is_read_again(
+        self,
+        engine: OpenVinoEngine,
+        readers: dict[str, PassageReader],
+        wrong: set[int],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Wherever one batch comes out wrong at first, the scores are the true ones."""
+        some = windows(readers["openvino"], QUESTION, [Document(content=TOWER.content * n, id=str(n)) for n in (1, 3)])
+        expected = readers["torch"].inferencer.engine.logits(some)
+        real, count, noise = OpenVinoEngine._read, itertools.count(), np.random.default_rng(0)
+
+        def read(*arguments: Any) -> list[NDArray[np.float32]]:
+            return [scores + noise.random(scores.shape) * (next(count) in wrong) for scores in real(*arguments)]
+
+        monkeypatch.setattr(OpenVinoEngine, "_read", read)
+        for found, true in zip(engine.logits(some), expected):
+            assert np.abs(found - true).max() < 1e-3
+
+    def test_no_agreement(
+        self, engine: OpenVinoEngine, readers: dict[str, PassageReader], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Readings that differ each time are an error."""
+        real, count = OpenVinoEngine._read, itertools.count()
+        monkeypatch.setattr(
+            OpenVinoEngine, "_read", lambda *arguments: [scores + next(count) for scores in real(*arguments)]
+        )
+        with pytest.raises(ModelError, match="differently each time"):
+            engine.logits(windows(readers["openvino"], QUESTION, [TOWER]))
+
+    def test_a_known_shape_is_read_once(self, engine: OpenVinoEngine, readers: dict[str, PassageReader]) -> None:
+        """After as many agreements as there are streams, of which each has its own kernels."""
+        some = windows(readers["openvino"], QUESTION, [TOWER])
+        for _ in range(20):
+            engine.logits(some)
+        assert set(engine._agreed.values()) == {engine._streams}
 
 
 class TestDeadline:
