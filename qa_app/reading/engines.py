@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -27,6 +28,30 @@ class Engine(Protocol):
     def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
         """Scores of every token as the start and the end of the answer, (length, 2) for each window, in order."""
         ...
+
+
+_opened = False
+_orphaned = False
+
+
+def _forked() -> None:
+    global _orphaned  # noqa: PLW0603 - a fork is another process
+    _orphaned = _opened
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def check_process() -> None:
+    """Raises ModelError in a fork of a process that had opened a reader: without its threads, reading would not end."""
+    global _opened  # noqa: PLW0603 - for the forks of this process
+    if _orphaned:
+        raise ModelError(
+            "a reader was open when this process was forked, so none can work here; start processes with the method "
+            '"spawn", or fork them before a reader is opened'
+        )
+    _opened = True
 
 
 @contextmanager
@@ -55,6 +80,7 @@ class TorchEngine:
     @translated(MemoryError, RuntimeError)
     def logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
         """As :class:`Engine` says; windows of like length go together, padded to the longest of their batch."""
+        check_process()
         found: dict[int, NDArray[np.float32]] = {}
         order = sorted(range(len(windows)), key=lambda number: len(windows[number]))
         for start in range(0, len(order), self._batch_size):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qa_app.errors import ModelError
 from qa_app.reading.deadline import check
-from qa_app.reading.engines import translated
+from qa_app.reading.engines import check_process, translated
 from qa_app.reading.windows import Window
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -108,6 +108,7 @@ class OpenVinoEngine:
 
     def _scores(self, windows: Sequence[Window], times: int) -> list[NDArray[np.float32]]:
         """Scores of windows; batches of shapes that agreed less than ``times`` are read twice."""
+        check_process()
         batches = _batches([len(window) for window in windows], self._streams)
         shapes = [(len(batch), _padded(windows[batch[0]])) for batch in batches]
         new = {n for n, shape in enumerate(shapes) if self._agreed[shape] < times}

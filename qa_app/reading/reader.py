@@ -21,7 +21,7 @@ from qa_app.errors import InvalidRequestError, ModelError, QaAppError, SettingsE
 from qa_app.reading import calibration
 from qa_app.reading.calibration import Candidate, Pool
 from qa_app.reading.choice import choose
-from qa_app.reading.engines import TorchEngine
+from qa_app.reading.engines import TorchEngine, check_process
 from qa_app.reading.inferencer import PassageInferencer
 from qa_app.reading.model_files import fingerprint
 from qa_app.reading.parts import check_parts
@@ -83,6 +83,7 @@ class PassageReader(FARMReader):
         calibrations: str | None = None,
         min_precision: float = 0.0,
     ) -> None:
+        check_process()
         if engine not in ENGINES:
             raise SettingsError(f"reader.engine = {engine!r} is not one of: {', '.join(ENGINES)}")
         if not 0 < doc_stride <= max_seq_len - _QUESTION_TOKENS - _SPECIAL_TOKENS:
