@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +76,12 @@ def elasticsearch_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield nodes
     for node in nodes:
         node.stop()
+
+
+@pytest.fixture(scope="session")
+def _traced() -> None:
+    """Skips where the system calls of a process cannot be watched or made to fail, as in some containers."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace, which watches system calls and makes them fail, is not installed")
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no process may trace another here")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import pytest
 from qa_app.reading.resolution import BUNDLED_FOLDER
 from tests.faults.clients import until_it_holds
 
-STRACE = shutil.which("strace")
 ELSEWHERE = re.compile(r"sa_family=AF_INET6?,")
 LOOPBACK = re.compile(r'inet_addr\("127\.|inet_pton\(AF_INET6, "::1"')
 
@@ -29,7 +27,7 @@ def beyond(trace: str) -> list[str]:
 
 def strace(trace: Path) -> list[str]:
     """What a command begins with so that the addresses which it and its children name are written to ``trace``."""
-    return [str(STRACE), "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(trace)]
+    return ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(trace)]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -52,7 +50,7 @@ def traced(folder: Path, *command: str) -> tuple[subprocess.CompletedProcess[str
 
 
 @pytest.mark.case("A10")
-@pytest.mark.skipif(STRACE is None, reason="no strace")
+@pytest.mark.usefixtures("_traced")
 def test_an_attempt_to_reach_elsewhere_would_be_seen(tmp_path: Path) -> None:
     """What watches the calls sees one that goes out, also from a child, and passes over the loopback."""
     attempt = "import socket, os; os.fork(); s = socket.socket(2, 2); s.connect(('{}', 9))"
@@ -66,7 +64,7 @@ def test_an_attempt_to_reach_elsewhere_would_be_seen(tmp_path: Path) -> None:
 @pytest.mark.case("A10")
 @pytest.mark.reader
 @pytest.mark.slow
-@pytest.mark.skipif(STRACE is None, reason="no strace")
+@pytest.mark.usefixtures("_traced")
 def test_the_demonstration_asks_nobody(tmp_path: Path) -> None:
     """Indexing the samples and answering from them names no address but this machine's."""
     done, trace = traced(tmp_path, sys.executable, "-m", "qa_app", "demo")
@@ -77,7 +75,7 @@ def test_the_demonstration_asks_nobody(tmp_path: Path) -> None:
 @pytest.mark.case("A10")
 @pytest.mark.reader
 @pytest.mark.slow
-@pytest.mark.skipif(STRACE is None, reason="no strace")
+@pytest.mark.usefixtures("_traced")
 def test_the_server_asks_nobody(tmp_path: Path) -> None:
     """From its start to its end, through an upload, a question, a judgement and an export, it stays on this machine."""
     with socket.socket() as probe:
