@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -80,8 +81,15 @@ def elasticsearch_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="session")
 def _traced() -> None:
-    """Skips where the system calls of a process cannot be watched or made to fail, as in some containers."""
+    """The system calls of processes can be watched and made to fail, which some containers forbid."""
     if shutil.which("strace") is None:
-        pytest.skip("strace, which watches system calls and makes them fail, is not installed")
+        not_traced("strace, which watches system calls and makes them fail, is not installed")
     if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no process may trace another here")
+        not_traced("no process may trace another here")
+
+
+def not_traced(why: str) -> NoReturn:
+    """Ends a test that watches system calls: fails where these tests are required, else skips."""
+    if os.environ.get("QA_TEST_REQUIRE_STRACE"):
+        pytest.fail(f"tests that watch system calls are required, but {why}")
+    pytest.skip(why)

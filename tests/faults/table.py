@@ -1,16 +1,21 @@
-"""Which cases of the catalogue hold: a pytest plugin that reads the ``case`` markers and prints a table."""
+"""Which cases of the catalogue hold: a pytest plugin that reads the ``case`` markers and prints a table.
+
+Asked for the whole catalogue, it also keeps the table, and fails the run where a case does not hold or was not tried.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from tests.faults.cases import CASES, GROUPS
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+#: Below the root of the repository.
+RESULTS = "tests/faults/RESULTS.md"
+#: Whether a test that bears a case was left out, as ``-k`` does.
+_NARROWED = pytest.StashKey[bool]()
 
 Figure = Callable[[str, object], None]
 
@@ -21,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        codes = [code for mark in item.iter_markers("case") for code in mark.args]
+        codes = _codes(item)
         if unknown := set(codes) - set(CASES):
             raise pytest.UsageError(
                 f"{item.nodeid} is marked with {sorted(unknown)}, which tests/faults/cases.py lacks"
@@ -29,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.user_properties += [("case", code) for code in codes]
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes minutes; make faults runs it"))
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        if _codes(item):
+            item.config.stash[_NARROWED] = True
 
 
 @pytest.fixture(scope="session")
@@ -47,37 +58,79 @@ def figure(record_property: Callable[[str, object], None]) -> Figure:
     return keep
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if not config.getoption("--long"):
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that was skipped fails nothing by itself; a case that was not tried does not hold."""
+    config = session.config
+    if _is_whole(config) and session.exitstatus == pytest.ExitCode.OK:
+        outcomes, _ = _seen(config.pluginmanager.get_plugin("terminalreporter"))
+        if not all(_holds(outcomes[code]) for code in CASES):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode, config: pytest.Config
+) -> None:
+    if not config.getoption("--long") or config.getoption("--collect-only"):
         return
+    outcomes, figures = _seen(terminalreporter)
+    whole = _is_whole(config)
+    lines = ["# Which faults are borne", "", "Made by `make faults`.", ""]
+    for group, title in GROUPS.items():
+        codes = [code for code in CASES if code[0] == group and (whole or outcomes[code])]
+        if codes:
+            lines += [f"## {title}", "", "| | what holds | tests | seen |", "|---|---|---|---|"]
+            for code in codes:
+                seen = "; ".join(dict.fromkeys(figures[code]))
+                lines.append(f"| {code} | {CASES[code]} | {_verdict(outcomes[code])} | {seen} |")
+            lines.append("")
+    asked = [code for code in CASES if whole or outcomes[code]]
+    held = [code for code in asked if _holds(outcomes[code])]
+    lines.append(f"{len(held)} of {len(asked)} cases hold." + ("" if whole else " Others were not asked for."))
+    terminalreporter.section("faults")
+    terminalreporter.write_line("\n".join(lines))
+    if whole and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        results = config.rootpath / RESULTS
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _codes(item: pytest.Item) -> list[str]:
+    return [code for mark in item.iter_markers("case") for code in mark.args]
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Whether every test of every case was to run, at full length."""
+    return (
+        config.getoption("--long")
+        and not config.getoption("--collect-only")
+        and not config.getoption("lf", default=False)
+        and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        and not config.stash.get(_NARROWED, False)
+    )
+
+
+def _seen(reporter: pytest.TerminalReporter) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """How the tests of each case ended, and their figures."""
     outcomes: dict[str, list[str]] = defaultdict(list)
     figures: dict[str, list[str]] = defaultdict(list)
     for outcome in ("passed", "failed", "error", "skipped"):
-        for report in terminalreporter.getreports(outcome):
+        for report in reporter.getreports(outcome):
             if outcome == "passed" and report.when != "call":
                 continue
             codes = [str(value) for name, value in report.user_properties if name == "case"]
             for code in codes:
                 outcomes[code].append(outcome)
                 figures[code] += [str(value) for name, value in report.user_properties if name == "figure"]
-    lines = ["# Which faults are borne", "", "Made by `make faults`.", ""]
-    for group, title in GROUPS.items():
-        lines += [f"## {title}", "", "| | what holds | tests | seen |", "|---|---|---|---|"]
-        for code, text in CASES.items():
-            if code[0] == group:
-                seen = "; ".join(dict.fromkeys(figures[code]))
-                lines.append(f"| {code} | {text} | {_verdict(outcomes[code])} | {seen} |")
-        lines.append("")
-    held = sum(1 for code in CASES if outcomes[code] and set(outcomes[code]) == {"passed"})
-    lines.append(f"{held} of {len(CASES)} cases hold.")
-    terminalreporter.section("faults")
-    terminalreporter.write_line("\n".join(lines))
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return outcomes, figures
+
+
+def _holds(outcomes: list[str]) -> bool:
+    return set(outcomes) == {"passed"}
 
 
 def _verdict(outcomes: list[str]) -> str:
     if not outcomes:
         return "**not run**"
-    if set(outcomes) == {"passed"}:
+    if _holds(outcomes):
         return f"{len(outcomes)} hold"
     return ", ".join(f"**{outcomes.count(one)} {one}**" for one in dict.fromkeys(outcomes))

@@ -16,6 +16,7 @@ import pytest
 from benchmarks.serving import serving
 from qa_app import bootstrap
 from qa_app.reading.resolution import BUNDLED_FOLDER
+from tests.conftest import not_traced
 from tests.faults.table import Figure
 from tests.ingesting import ends, ingesting, settings_for, snapshot, write
 from tests.unit.reading.tiny import save_random_reader
@@ -90,7 +91,7 @@ def disk_failing(process: int, calls: str, folder: Path) -> Iterator[None]:
         try:
             while "attached" not in log.read_text():
                 if tracing.poll() is not None:
-                    pytest.skip(f"no process that runs may be traced here: {log.read_text()}")
+                    not_traced(f"no process that runs may be traced here: {log.read_text()}")
             yield
         finally:
             tracing.terminate()
