@@ -12,6 +12,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SBOM := dist/sbom.json
+SBOM_OPTIONS :=
 # Tests that need something which is not here fail instead of being skipped.
 NOTHING_SKIPPED := QA_TEST_REQUIRE_ELASTICSEARCH=1 QA_TEST_REQUIRE_CHROMIUM=1 QA_TEST_REQUIRE_STRACE=1
 
@@ -50,7 +51,7 @@ audit: setup
 
 sbom: setup
 	@mkdir -p $(dir $(SBOM))
-	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --output-file $(SBOM) $(BIN)/python
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible $(SBOM_OPTIONS) --output-file $(SBOM) $(BIN)/python
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .cache

@@ -39,6 +39,28 @@ def version(pin: Requirement) -> str:
     return only.version
 
 
+def is_here(pin: Requirement) -> bool:
+    """Whether a pin is for this Python and system."""
+    return pin.marker is None or pin.marker.evaluate()
+
+
+def running(name: str = "qa-app", extras: tuple[str, ...] = ("openvino", "ui")) -> set[str]:
+    """The packages that run with the application here, those that only develop it left out."""
+    found: set[tuple[str, str]] = set()
+
+    def add(name: str, extras: list[str]) -> None:
+        for extra in ["", *extras]:
+            if (name, extra) in found:
+                continue
+            found.add((name, extra))
+            for asked in map(Requirement, metadata.distribution(name).requires or []):
+                if asked.marker is None or asked.marker.evaluate({"extra": extra}):
+                    add(canonicalize_name(asked.name), sorted(asked.extras))
+
+    add(name, list(extras))
+    return {package for package, _ in found} - {name}
+
+
 def digest(pinned: list[Requirement]) -> str:
     """What changes with any pin."""
     lines = sorted({f"{canonicalize_name(pin.name)}=={version(pin)}" for pin in pinned})
@@ -89,6 +111,16 @@ def advisory_faults(pinned: list[Requirement], kept: dict[str, Any]) -> list[str
     return wrong
 
 
+def looked_up_faults(names: set[str], pinned: list[Requirement], section: dict[str, Any]) -> list[str]:
+    """The packages that nobody looked up, and those that are said to have no advisory and are listed, or not pinned."""
+    known = {canonicalize_name(entry["package"]) for entry in section["known"]}
+    nothing = [name for day in section["none-known"].values() for name in day]
+    wrong = [f"nobody has looked up the advisories of {name}" for name in sorted(names - known - set(nothing))]
+    wrong += [f"{name} is said to have no advisory, and is listed with one" for name in sorted(known & set(nothing))]
+    gone = set(nothing) - {canonicalize_name(pin.name) for pin in pinned}
+    return wrong + [f"{name} is said to have no advisory, and is not pinned" for name in sorted(gone)]
+
+
 def licence_of(told: metadata.PackageMetadata) -> str:
     """A package's licence in its own words: its SPDX expression, else its classifiers, else its old field."""
     if expression := told["License-Expression"]:
@@ -112,8 +144,7 @@ def licence_faults(pinned: list[Requirement], licences: dict[str, Any]) -> list[
     wrong = []
     for pin in pinned:
         name = canonicalize_name(pin.name)
-        here = pin.marker is None or pin.marker.evaluate()
-        if not here or name.startswith(tuple(licences["exceptions"])):
+        if not is_here(pin) or name.startswith(tuple(licences["exceptions"])):
             continue
         licence = licence_of(metadata.metadata(pin.name))
         if not is_allowed(licence, licences):
