@@ -11,7 +11,8 @@ from pathlib import Path
 from haystack import Pipeline
 
 from qa_app.errors import ConflictError, StoreError
-from qa_app.pipelines.jobs import DAMAGED, Job, Jobs, held, now, read_job, write_job
+from qa_app.pipelines.holding import held
+from qa_app.pipelines.jobs import DAMAGED, Job, Jobs, now, read_job, write_job
 from qa_app.pipelines.originals import Originals
 from qa_app.pipelines.upload_indexing import UploadIndexing, batches
 from qa_app.stores.passage_store import PassageStore
@@ -71,6 +72,7 @@ class JobRunner:
         while not self._stop.is_set():
             try:
                 self._wake.clear()
+                self._sweep()
                 if not self._look():
                     self._tidy()
                     self._wake.wait(_LOOK)
@@ -182,6 +184,9 @@ class JobRunner:
             with held(self._wipe.parent) as mine:
                 if mine:
                     self._wipe_traces()
+
+    def _sweep(self) -> None:
+        """Removes what was left, first of all at the start: it may be as large as uploads get."""
         if time.monotonic() - self._swept > _SWEEP or not self._swept:
             self._swept = time.monotonic()
             self.jobs.sweep()

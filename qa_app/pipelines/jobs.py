@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from qa_app.errors import FileRejectedError, NotFoundError
+from qa_app.errors import FileRejectedError, NotFoundError, StoreUnavailableError
+from qa_app.pipelines.holding import LOCK, held
 from qa_app.pipelines.ingestion import checked_meta
 from qa_app.pipelines.names import cleaned
 from qa_app.pipelines.originals import sync_folder, translated
@@ -27,11 +27,10 @@ from qa_app.pipelines.originals import sync_folder, translated
 _ID = re.compile("[0-9a-f]{32}")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}$")
 _INCOMING = ".incoming-"
-_LOCK = "lock"
+#: A new folder may be swept away before it is held; a sweep comes once in minutes.
+_TRIES = 3
 #: What :func:`read_job` raises where there is no job; other errors, such as too many open files, may pass.
 DAMAGED = (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError)
-#: A folder that was made this many seconds ago and is held by nobody was left by a killed process.
-_ABANDONED = 60
 #: Seconds for which finished jobs can be looked at.
 KEPT = 7 * 24 * 3600
 
@@ -146,22 +145,30 @@ class Jobs:
     @contextlib.contextmanager
     def receive(self) -> Iterator[Intake]:
         """An intake; what is not accepted within the block is removed, by a later process if this one is killed."""
-        folder = self.folder / f"{_INCOMING}{uuid.uuid4().hex}"
-        with translated(self.folder):
-            if not self.folder.is_dir():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                sync_folder(self.folder.parent)
-            folder.mkdir(mode=0o700)
-        intake = Intake(folder, self._max)
-        with held(folder):
+        with contextlib.ExitStack() as holding:
+            with translated(self.folder):
+                if not self.folder.is_dir():
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    sync_folder(self.folder.parent)
+                folder = self._new_folder(holding)
             with contextlib.suppress(OSError):  # behind those that wait, also where the clock was set back meanwhile
                 when = max([time.time_ns(), *(begun + 1 for begun, _ in _jobs_in(self.folder))])
-                os.utime(folder / _LOCK, ns=(when, when))
+                os.utime(folder / LOCK, ns=(when, when))
+            intake = Intake(folder, self._max)
             try:
                 yield intake
             finally:
                 intake.close()
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _new_folder(self, holding: contextlib.ExitStack) -> Path:
+        """A folder that is held as long as ``holding`` is open."""
+        for _ in range(_TRIES):
+            folder = self.folder / f"{_INCOMING}{uuid.uuid4().hex}"
+            folder.mkdir(mode=0o700)
+            if holding.enter_context(held(folder)):
+                return folder
+        raise StoreUnavailableError(f"{self.folder} has no folder that can be held; are too many files open?")
 
     def accept(self, intake: Intake, index: str, meta: Mapping[str, Any], *, replace: bool) -> Job:
         """The job of an intake, which survives from now on; raises InvalidRequestError for its metadata."""
@@ -224,7 +231,7 @@ class Jobs:
         """Drops a job of which nothing more is wanted; False where it is done, or gone, already."""
         folder = self.folder / id
         with held(folder, wait=True) as mine:
-            if not mine or not folder.exists():
+            if not mine:
                 return False
             shutil.rmtree(folder, ignore_errors=True)
             return True
@@ -232,10 +239,9 @@ class Jobs:
     def sweep(self) -> None:
         """Removes what killed processes were still receiving, and jobs that ended long ago."""
         for folder in self.folder.glob(f"{_INCOMING}*"):
-            if _age(folder) > _ABANDONED:
-                with held(folder) as mine:
-                    if mine:
-                        shutil.rmtree(folder, ignore_errors=True)
+            with held(folder) as mine:
+                if mine:
+                    shutil.rmtree(folder, ignore_errors=True)
         for folder in self.done.glob("*"):
             if _age(folder) > KEPT:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -247,7 +253,7 @@ def _jobs_in(parent: Path) -> Iterator[tuple[int, Path]]:
         if _ID.fullmatch(folder.name):
             with contextlib.suppress(OSError):  # it may have moved just now
                 # The lock is made first and never written; the folder's own time changes with the job.
-                lock = folder / _LOCK
+                lock = folder / LOCK
                 yield (lock if lock.exists() else folder).stat().st_mtime_ns, folder
 
 
@@ -256,25 +262,6 @@ def _age(folder: Path) -> float:
         return time.time() - folder.stat().st_mtime
     except OSError:
         return 0.0
-
-
-@contextlib.contextmanager
-def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Whether this caller alone has the folder; the system lets go however its process ends."""
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield False  # it is gone
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)
 
 
 def read_job(folder: Path) -> Job:

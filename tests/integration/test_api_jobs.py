@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from qa_app.pipelines.jobs import held
+from qa_app.pipelines.holding import held
 from tests.ingesting import settings_for
 from tests.serving import Server, client, server
 

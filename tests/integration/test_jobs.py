@@ -25,6 +25,7 @@ from qa_app import bootstrap
 from qa_app.errors import FileRejectedError, InvalidRequestError, NotFoundError, StoreFullError, StoreUnavailableError
 from qa_app.pipelines import job_runner
 from qa_app.pipelines import jobs as jobs_module
+from qa_app.pipelines.holding import held
 from qa_app.pipelines.jobs import Job, Jobs
 from qa_app.pipelines.names import cleaned
 from qa_app.pipelines.originals import Originals
@@ -383,21 +384,36 @@ def test_sweeping(settings: Settings, store: FaultyStore) -> None:
     with jobs.receive() as intake:
         waiting = jobs.accept(intake, "documents", {}, replace=False)
     age(jobs.folder / waiting.id, jobs_module.KEPT * 10)
-    left, fresh = (jobs.folder / f".incoming-{n * 32}" for n in "ab")
-    for folder in (left, fresh):
-        folder.mkdir()
-        (folder / "0.txt").write_text("Half a te")
-    age(left, 3600)
+    left = jobs.folder / f".incoming-{'a' * 32}"
+    left.mkdir()
+    (left / "0.txt").write_text("Half a te")
     with jobs.receive() as intake:
-        age(intake.folder, 3600)
         jobs.sweep()
         assert intake.folder.exists()
     assert not left.exists()
-    assert fresh.exists()
     assert jobs.get(new.id) == new
     assert jobs.get(waiting.id) == waiting
     with pytest.raises(NotFoundError):
         jobs.get(old.id)
+
+
+def test_a_sweep_takes_no_new_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload whose folder another process sweeps away before it is held begins in another one."""
+    jobs = Jobs(tmp_path / "jobs", 2**20)
+    sweeps = iter([jobs.sweep])
+
+    def swept_before(folder: Path, **options: bool) -> Any:
+        next(sweeps, lambda: None)()
+        return held(folder, **options)
+
+    monkeypatch.setattr(jobs_module, "held", swept_before)
+    with jobs.receive() as intake:
+        sink = intake.add("a.txt")
+        sink.write(b"Ada.")
+        sink.close()
+        job = jobs.accept(intake, "documents", {}, replace=False)
+    assert next(sweeps, None) is None
+    assert (jobs.folder / job.id / job.files[0].staged).read_bytes() == b"Ada."
 
 
 # -- deleting ----------------------------------------------------------------------------------------------------------
