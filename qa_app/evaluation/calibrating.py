@@ -23,6 +23,8 @@ _TAKEN = 1 / 3
 _LEAST = 30
 #: Questions below which a fit is not worth its name.
 FEWEST = 100
+#: Divisions into halves to measure by: of one alone the error is off by a point or two.
+_DIVISIONS = 5
 _SEED = 7
 
 
@@ -73,53 +75,68 @@ def gather(evaluation: PipelineEvaluation, questions: Sequence[Question]) -> Ite
 
 
 def fit(asked: Sequence[Asked]) -> Fit:
-    """Fits on all, and measures on each half of the contexts what was fitted on the other.
+    """Fits on all, and measures on each half of the contexts what was fitted on the other, by several divisions.
 
     Raises InvalidRequestError for too few questions.
     """
     if len(asked) < FEWEST:
         raise InvalidRequestError(f"{len(asked)} questions are too few to calibrate with; give at least {FEWEST}")
+    runs = [_told(asked, number) for number in range(_DIVISIONS)]
+    given = [(one.confidence, one.right) for run in runs for one in run if one.answers]
+    errors = [calibration_error(bins([one.confidence for one in run], [one.right for one in run])) for run in runs]
+    return Fit(
+        calibration=replace(_fitted(asked), precisions=_precisions(given, _DIVISIONS * _LEAST)),
+        questions=len(asked),
+        error=sum(errors) / len(errors),
+        answered=len(given) / (_DIVISIONS * len(asked)),
+        right=sum(mark for _, mark in given) / len(given) if given else 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is said first to a question, and whether it is right; ``answers`` unless it is "no answer"."""
+
+    confidence: float
+    right: bool
+    answers: bool
+
+
+def _told(asked: Sequence[Asked], division: int) -> list[_Told]:
+    """What is said to each half of the contexts when the other half was fitted to."""
     groups = sorted({one.group for one in asked})
-    random.Random(_SEED).shuffle(groups)  # noqa: S311
+    random.Random(_SEED + division).shuffle(groups)  # noqa: S311
     chosen = set(groups[: len(groups) // 2])
     halves = [[one for one in asked if (one.group in chosen) is side] for side in (True, False)]
-    confidences: list[float] = []
-    right: list[bool] = []
-    answered: list[bool] = []
+    told: list[_Told] = []
     for other, held_out in (halves, halves[::-1]):
         calibration = _fitted(other)
         for one in held_out:
             found, nothing = calibration.confidences(one.pool)
             best = max(range(len(found)), key=found.__getitem__, default=None)
-            answers = best is not None and found[best] > nothing
-            answered.append(answers)
-            confidences.append(found[best] if best is not None and answers else nothing)
-            right.append(one.right[best] if best is not None and answers else not one.there)
-    given = [(confidence, mark) for confidence, mark, answers in zip(confidences, right, answered) if answers]
-    return Fit(
-        calibration=replace(_fitted(asked), precisions=_precisions(given)),
-        questions=len(asked),
-        error=calibration_error(bins(confidences, right)),
-        answered=len(given) / len(asked),
-        right=sum(mark for _, mark in given) / len(given) if given else 0.0,
-    )
+            if best is not None and found[best] > nothing:
+                told.append(_Told(found[best], one.right[best], answers=True))
+            else:
+                told.append(_Told(nothing, not one.there, answers=False))
+    return told
 
 
 def _fitted(asked: Sequence[Asked]) -> Calibration:
     """The calibration under which what is true of ``asked`` is likeliest."""
     loss = _loss(asked)
-    start = (1 / USUAL.temperature, USUAL.nothing, USUAL.other, USUAL.retriever)
-    found = minimize(loss, start, method="L-BFGS-B", bounds=[(1e-3, None), (None, None), (None, None), (1e-6, None)])
+    start = (1 / USUAL.temperature, USUAL.nothing, USUAL.other, USUAL.retriever, USUAL.doubt)
+    bounds = [(1e-3, None), (None, None), (None, None), (1e-6, None), (0, None)]
+    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
     return _calibration(found.x)
 
 
 def _calibration(values: Sequence[float]) -> Calibration:
-    sharpness, nothing, other, retriever = map(float, values)
-    return Calibration(1 / sharpness, nothing, other, retriever)
+    sharpness, nothing, other, retriever, doubt = map(float, values)
+    return Calibration(1 / sharpness, nothing, other, retriever, doubt)
 
 
 def _loss(asked: Sequence[Asked]) -> Callable[[Sequence[float]], float]:
-    """The mean negative log-likelihood as a function of a calibration's four figures."""
+    """The mean negative log-likelihood as a function of a calibration's five figures."""
     asked = [one for one in asked if one.pool.candidates]  # of the others it is sure what to say
     width = max(len(one.pool.candidates) for one in asked)
     margins = np.full((len(asked), width), -np.inf)
@@ -142,12 +159,12 @@ def _loss(asked: Sequence[Asked]) -> Callable[[Sequence[float]], float]:
     return loss
 
 
-def _precisions(given: Sequence[tuple[float, bool]]) -> tuple[tuple[float, float], ...]:
-    """For every whole percent of right answers that was reached, the least confidence from which on it was."""
+def _precisions(given: Sequence[tuple[float, bool]], least: int) -> tuple[tuple[float, float], ...]:
+    """For every whole percent of right answers that ``least`` reached, the least confidence from which on it was."""
     order = sorted(given, reverse=True)
     marks: NDArray[np.float64] = np.cumsum([mark for _, mark in order]) / np.arange(1, len(order) + 1)
     found: list[tuple[float, float]] = []
-    for number in range(len(order) - 1, _LEAST - 2, -1):
+    for number in range(len(order) - 1, least - 2, -1):
         confidence, share = round(order[number][0], 4), math.floor(100 * marks[number]) / 100
         if not found or share > found[-1][1]:
             found.append((confidence, share))

@@ -45,16 +45,18 @@ class Calibration:
     """How confidence is made of scores, as fitted on held-out questions.
 
     Every candidate has the weight exp(margin / temperature + retriever * lead), and every passage two more:
-    exp(nothing + retriever * lead) for "it is not here", and the same with ``other`` for "it is, in other words". The
-    confidence of a text is the share of all candidates that say it, and that of "no answer" the share of ``nothing``;
-    with the share of ``other`` they make one. ``precisions`` are pairs of a confidence and the share of right answers
-    among the held-out ones that were at least so sure, both from 0 to 1 and rising; none where nothing was measured.
+    exp(nothing + retriever * lead) for "it is not here", and the same with ``other`` for "it is, in other words", which
+    also has ``doubt`` times the weight of all candidates: a reader errs where it is surest, too. The confidence of a
+    text is the share of all candidates that say it, and that of "no answer" the share of ``nothing``; with the share of
+    "in other words" they make one. ``precisions`` are pairs of a confidence and the share of right answers among the
+    held-out ones that were at least so sure, both from 0 to 1 and rising; none where nothing was measured.
     """
 
     temperature: float
     nothing: float
     other: float
     retriever: float
+    doubt: float = 0.0
     precisions: tuple[tuple[float, float], ...] = ()
 
     def confidences(self, pool: Pool) -> tuple[list[float], float]:
@@ -71,7 +73,7 @@ class Calibration:
     def shares(
         self, margins: NDArray[np.float64], leads: NDArray[np.float64], passages: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The shares of all candidates, of ``nothing`` and of ``other``, along the last axis.
+        """The shares of all candidates, of "it is not here" and of "in other words", along the last axis.
 
         ``margins`` and ``leads`` are the candidates', ``passages`` the leads of all passages; where they are padded,
         margins and passages are -inf.
@@ -86,6 +88,7 @@ class Calibration:
             axis=-1,
         )
         powers = np.exp(weights - weights.max(axis=-1, keepdims=True))
+        powers[..., -1] += self.doubt * powers[..., :-2].sum(axis=-1)
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
     def threshold(self, precision: float) -> float:
@@ -107,7 +110,7 @@ class Calibration:
 
 
 #: For readers that nobody calibrated: that of the bundled one, without its measured precisions.
-USUAL = Calibration(temperature=2.9, nothing=1.6, other=1.3, retriever=2.5)
+USUAL = Calibration(temperature=3.1, nothing=0.7, other=-0.1, retriever=0.8, doubt=0.16)
 
 
 def load(path: Path) -> Calibration | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,12 @@ class TestConfidences:
         total = weight + passages * (math.exp(1) + math.exp(0.5))
         assert (share, nothing) == pytest.approx((weight / total, passages * math.exp(1) / total))
 
+    def test_doubt(self) -> None:
+        """A doubt takes its share of the surest, too."""
+        pool = Pool([candidate("a", 40), candidate("b", 1)], [0.0])
+        assert FIGURES.confidences(pool)[0][0] > 0.99
+        assert replace(FIGURES, doubt=0.25).confidences(pool)[0][0] == pytest.approx(1 / 1.25, abs=0.001)
+
     def test_nothing_found(self) -> None:
         """Where nothing was found it is sure that there is no answer."""
         assert FIGURES.confidences(Pool([], [0.0])) == ([], 1.0)
@@ -88,6 +95,12 @@ class TestFile:
         assert load(path) is None
         FIGURES.save(path)
         assert load(path) == FIGURES
+
+    def test_from_before_doubt(self, tmp_path: Path) -> None:
+        """Calibrations that were kept before there was a doubt have none."""
+        path = tmp_path / "calibration.json"
+        path.write_text('{"temperature": 2, "nothing": 1, "other": 0.5, "retriever": 1.5, "precisions": []}')
+        assert load(path) == Calibration(2.0, 1.0, 0.5, 1.5, doubt=0.0)
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"precisions": 3}', '{"precisions": [], "temperature": "x"}'])
     def test_damaged(self, tmp_path: Path, content: str) -> None:
