@@ -78,7 +78,7 @@ class DeleteAll(Struct, forbid_unknown_fields=True):
     opt={"scope": "read", "body": "application/json"},
     tags=["haystack"],
     summary="Ask a question",
-    responses=problems(404, 504),
+    responses=problems(404),
 )
 async def query(
     request: Request[Any, Any, Any],
@@ -99,7 +99,7 @@ async def query(
     opt={"scope": "read", "body": "application/json"},
     tags=["batch"],
     summary="Ask many questions",
-    responses=problems(404, 504),
+    responses=problems(404),
 )
 async def query_batch(
     request: Request[Any, Any, Any],

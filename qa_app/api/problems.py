@@ -61,7 +61,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     """``responses=`` of a handler: these statuses, and those that any operation may give."""
     return {
         status: ResponseSpec(Problem, description=_MEANINGS[status][1], generate_examples=False)
-        for status in sorted({400, 401, 403, 413, 415, 422, 429, 500, 503, *statuses})
+        for status in sorted({400, 401, 403, 413, 415, 422, 429, 500, 503, 504, *statuses})
     }
 
 

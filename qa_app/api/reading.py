@@ -89,12 +89,12 @@ async def search(
 ) -> Response[SearchResponse]:
     """The passages that fit best by BM25, in milliseconds; they do not wait for the reader."""
     check_question(data.query)
-    await services.run(services.check_index, data.index)
     found = await services.run(_search, services, data)
     return Response({"query": data.query, "documents": found})  # type: ignore[arg-type]
 
 
 def _search(services: Services, data: Search) -> list[dict[str, Any]]:
+    services.check_index(data.index)
     passages = services.store.query(data.query, filters=data.filters, top_k=data.top_k, index=data.index)
     return [{name: value for name, value in p.to_dict().items() if value is not None} for p in passages]
 
@@ -114,7 +114,7 @@ _CARD = {
     request_max_body_size=PREDICT_BYTES,
     tags=["batch"],
     summary="Read pairs of question and context",
-    responses=problems(504),
+    responses=problems(),
 )
 async def predict(
     request: Request[Any, Any, Any],

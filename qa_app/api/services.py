@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,7 @@ from litestar.di import NamedDependency
 from qa_app import bootstrap
 from qa_app.api.metrics import Metrics
 from qa_app.api.questions import ReaderQueue
-from qa_app.errors import NotFoundError, NotReadyError, OverloadedError, QaAppError, SettingsError
+from qa_app.errors import DeadlineError, NotFoundError, NotReadyError, OverloadedError, QaAppError, SettingsError
 from qa_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,12 +125,17 @@ class Services:
             raise NotFoundError(f"there is no index {index!r}")
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """``function(*args)`` in a thread; raises OverloadedError where too many wait for one."""
+        """``function(*args)`` in a thread; raises OverloadedError where too many wait for one, and DeadlineError."""
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(_THREADS)
         if self._limiter.statistics().tasks_waiting >= _WAITING:
             raise OverloadedError(f"{_WAITING} requests are waiting for the store already; try again")
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter, abandon_on_cancel=True)
+        seconds = self.settings.api_deadline
+        with anyio.move_on_after(seconds) as waiting:
+            async with self._limiter:
+                waiting.deadline = math.inf  # what has begun ends by the store's own timeout
+                return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
+        raise DeadlineError(f"the store was busy with other requests for {seconds:g} s; try again later")
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ _REPLACE = Annotated[bool, QueryParameter(description="Puts a file in place of t
     opt=_UPLOAD,
     tags=["haystack"],
     summary="Upload files and wait until they are indexed",
-    responses=problems(404, 409, 504, 507),
+    responses=problems(404, 409, 507),
 )
 async def file_upload(
     request: Request[Any, Any, Any],
