@@ -29,6 +29,10 @@ class IndexGoneError(StoreError):
     """An index that was there is not there any more."""
 
 
+class SearchLostError(StoreUnavailableError):
+    """The server knows nothing any more of a search that it kept for us, as after its restart."""
+
+
 @contextmanager
 def translated(url: str) -> Iterator[None]:
     """Turns the client's errors into ours, naming the server; ``url`` holds no password."""
@@ -69,7 +73,7 @@ def of_answer(url: str, status: int, kind: str, reason: str) -> QaAppError:
     if kind == "index_not_found_exception":
         return IndexGoneError(f"an index that was in use at {url} is gone ({reason}); ingest the documents again")
     if kind == "search_context_missing_exception":
-        return StoreUnavailableError(f"Elasticsearch at {url} lost a search that was being read; try again")
+        return SearchLostError(f"Elasticsearch at {url} lost a search that was being read; try again")
     if kind in ("invalid_index_name_exception", "invalid_alias_name_exception"):
         return InvalidRequestError(f"Elasticsearch does not take the name of an index: {reason}")
     if status == 409:

@@ -18,7 +18,7 @@ from typing import Any
 
 from qa_app.errors import InvalidRequestError, SettingsError, StoreError, StoreUnavailableError
 from qa_app.stores.elasticsearch.connection import Connection
-from qa_app.stores.elasticsearch.errors import of_answer
+from qa_app.stores.elasticsearch.errors import IndexGoneError, of_answer
 
 MADE_BY = "qa_app"
 SCHEMA = 1
@@ -99,12 +99,15 @@ class Indexes:
         return known
 
     def look_again(self, names: Names) -> Names | None:
-        """The index after it was found missing: None, or what has been made in its place."""
+        """The index after it was found missing: None, or what was made in its place; raises IndexGoneError."""
         self._known.pop(("documents", names.index), None)
-        found = self.find(names.index)
-        # Still known as one that was there, so that its loss is not taken for an empty index.
-        self._known.setdefault(("documents", names.index), names)
-        return found
+        try:
+            return self.find(names.index)
+        except SettingsError as error:
+            raise IndexGoneError(f"index {names.index} is gone from {self._connection.url}, and {error}") from error
+        finally:
+            # Still known as one that was there, so that its loss is not taken for an empty index.
+            self._known.setdefault(("documents", names.index), names)
 
     def ensure(self, index: str, kind: str = "documents") -> Names:
         """The index, made where it is not there."""

@@ -9,6 +9,7 @@ from haystack.schema import Document
 
 from qa_app.stores.elasticsearch.connection import Connection
 from qa_app.stores.elasticsearch.documents import SOURCE, document_of
+from qa_app.stores.elasticsearch.errors import SearchLostError
 from qa_app.stores.elasticsearch.journal import Journals
 from qa_app.stores.elasticsearch.mapping import Names
 from qa_app.stores.elasticsearch.tokens import before_all, value_of
@@ -70,7 +71,20 @@ class Search:
         return [found[id] for id in dict.fromkeys(ids) if id in found]
 
     def scan(self, index: str, query: Query, source: list[str], page: int) -> Iterator[Mapping[str, Any]]:
-        """All hits, page after page out of one state of the index."""
+        """All hits, out of one state of the index; raises SearchLostError where the server restarts after the first."""
+        hits = self._pages(index, query, source, page)
+        try:
+            first = next(hits, None)
+        except SearchLostError:
+            # None was given out yet, so they may as well be those of another state.
+            hits = self._pages(index, query, source, page)
+            first = next(hits, None)
+        if first is not None:
+            yield first
+            yield from hits
+
+    def _pages(self, index: str, query: Query, source: list[str], page: int) -> Iterator[Mapping[str, Any]]:
+        """All hits, page after page out of one point in time."""
 
         def ask(names: Names, hidden: list[Query]) -> tuple[list[Query], str]:
             opened = self._connection.call(
