@@ -52,9 +52,8 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     node.stop()
 
 
-@pytest.fixture(scope="module")
-def elasticsearch_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[elasticsearch_server.Node]:
-    """A server of our own, which a test may kill and pause as long as it restarts it."""
+@pytest.fixture(scope="session")
+def _own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[elasticsearch_server.Node]:
     missing = elasticsearch_server.missing()
     if missing:
         if os.environ.get("QA_TEST_REQUIRE_ELASTICSEARCH"):
@@ -62,6 +61,15 @@ def elasticsearch_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ela
         pytest.skip(missing)
     with elasticsearch_server.start_node(tmp_path_factory.mktemp("own"), heap_mb=256) as own:
         yield own
+
+
+@pytest.fixture
+def elasticsearch_node(_own_node: elasticsearch_server.Node) -> elasticsearch_server.Node:
+    """A server of our own, which a test may kill and pause; each uses indexes of its own."""
+    _own_node.resume()
+    if not _own_node.running:  # a test failed before it restarted it
+        _own_node.restart()
+    return _own_node
 
 
 @pytest.fixture(scope="module")  # three servers are not kept running through the whole suite
