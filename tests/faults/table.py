@@ -5,7 +5,7 @@ Asked for the whole catalogue, it also keeps the table, and fails the run where 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -56,6 +56,12 @@ def figure(record_property: Callable[[str, object], None]) -> Figure:
         record_property("figure", f"{value:,} {name}" if isinstance(value, int) else f"{value} {name}")
 
     return keep
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Figure:
+    """Called as ``figure`` is, with numbers of one name that are added up over the tests of a case."""
+    return lambda name, value: record_property("tally", (name, value))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -113,6 +119,7 @@ def _seen(reporter: pytest.TerminalReporter) -> tuple[dict[str, list[str]], dict
     """How the tests of each case ended, and their figures."""
     outcomes: dict[str, list[str]] = defaultdict(list)
     figures: dict[str, list[str]] = defaultdict(list)
+    tallies: dict[str, Counter[str]] = defaultdict(Counter)
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in reporter.getreports(outcome):
             if outcome == "passed" and report.when != "call":
@@ -121,6 +128,12 @@ def _seen(reporter: pytest.TerminalReporter) -> tuple[dict[str, list[str]], dict
             for code in codes:
                 outcomes[code].append(outcome)
                 figures[code] += [str(value) for name, value in report.user_properties if name == "figure"]
+                for name, value in report.user_properties:
+                    if name == "tally":
+                        what, number = value
+                        tallies[code][what] += number
+    for code, tally in tallies.items():
+        figures[code] = [*(f"{number:,} {what}" for what, number in tally.items()), *figures[code]]
     return outcomes, figures
 
 

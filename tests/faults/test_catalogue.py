@@ -35,14 +35,16 @@ def test_every_case_has_a_group() -> None:
     assert len(CASES) == 107
 
 
-#: Two tests, the second of which may be told to skip.
+#: Tests, the last of which may be told to skip.
 _TESTS = """
 import os, pytest
 from tests.faults.cases import CASES
 
 @pytest.mark.case("F1")
-def test_one():
-    pass
+@pytest.mark.parametrize("number", [1000, 234])
+def test_one(number, tally, figure):
+    tally("files", number)
+    figure("things", 3)
 
 @pytest.mark.case(*list(CASES)[1:])
 def test_others():
@@ -78,6 +80,7 @@ def test_a_case_that_was_not_tried_fails_the_whole(
     )
     assert done.returncode == code, done.stdout
     assert f"\n{last}\n" in done.stdout
+    assert ("| 2 hold | 1,234 files; 3 things |" in done.stdout) is bool(last)
     results = tmp_path / RESULTS
     assert results.exists() is kept
     assert not kept or results.read_text().endswith(f"\n{last}\n")

@@ -13,8 +13,11 @@ import pytest
 from qa_app.converters.cage import Converted, ConverterPool, Rejected, Result
 from tests import make_bad
 from tests.faults.seeds import bare_pdf, stream
+from tests.faults.table import Figure
 from tests.make_bad import WORD_NAMESPACE, paragraph
 
+#: What is counted for the table.
+TRIED = "files tried"
 #: Every part of a Word file that is read.
 PARTS = ["word/document.xml", "word/styles.xml", "word/footnotes.xml", "word/endnotes.xml", "docProps/core.xml"]
 
@@ -90,7 +93,9 @@ def secret(tmp_path: Path) -> Path:
 @pytest.mark.case("F7")
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("part", PARTS)
-def test_f7_in_every_part_of_word_files(convert: Convert, secret: Path, listener: int, part: str, codec: str) -> None:
+def test_f7_in_every_part_of_word_files(
+    convert: Convert, secret: Path, listener: int, part: str, codec: str, tally: Figure
+) -> None:
     """No part of a Word file may declare anything, in any encoding that Office writes."""
     for declaration in declarations(secret, listener).values():
         element = f'<w:d xmlns:w="{WORD_NAMESPACE}"><title>&x;</title>{paragraph("&x;")}</w:d>'
@@ -99,6 +104,7 @@ def test_f7_in_every_part_of_word_files(convert: Convert, secret: Path, listener
         result = convert(make_bad.package(parts), "a.docx")
         assert isinstance(result, Rejected)
         assert result.reason == "forbidden_content"
+        tally(TRIED, 1)
 
 
 @pytest.mark.case("F7")
@@ -106,7 +112,7 @@ def test_f7_in_every_part_of_word_files(convert: Convert, secret: Path, listener
     "name", ["a.html", "a.xhtml", "a.md", "a.txt", "a.svg", "a.xml", "a.opf", "a.rss", "a.fodt", "a.docx", "a.pdf"]
 )
 @pytest.mark.parametrize("root", ["html", "svg", "package", "x:feed"])
-def test_f7_in_bare_markup(convert: Convert, secret: Path, listener: int, name: str, root: str) -> None:
+def test_f7_in_bare_markup(convert: Convert, secret: Path, listener: int, name: str, root: str, tally: Figure) -> None:
     """Markup of any kind under any name is refused, or is text in which no entity has become anything."""
     include = f'<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="{secret.as_uri()}" parse="text"/>'
     address = f"http://127.0.0.1:{listener}/style.css"
@@ -114,6 +120,7 @@ def test_f7_in_bare_markup(convert: Convert, secret: Path, listener: int, name: 
     for declaration in declarations(secret, listener).values():
         page = f'<?xml version="1.0"?>{declaration}<{root}>{links}words &x; {include}</{root}>'
         result = convert(page, name)
+        tally(TRIED, 1)
         if isinstance(result, Converted):
             assert "s3cret" not in result.extraction.text
             assert result.extraction.text.count("lol") < 200
@@ -134,7 +141,7 @@ def test_f7_in_bare_markup(convert: Convert, secret: Path, listener: int, name: 
     ],
 )
 def test_f7_packages_of_other_kinds_stay_packed(
-    convert: Convert, secret: Path, listener: int, name: str, member: str, kind: str
+    convert: Convert, secret: Path, listener: int, name: str, member: str, kind: str, tally: Figure
 ) -> None:
     """Of packages that are not taken no part is parsed; they are refused by what they are, under any name."""
     for declaration in declarations(secret, listener).values():
@@ -143,10 +150,11 @@ def test_f7_packages_of_other_kinds_stay_packed(
             assert isinstance(result, Rejected)
             assert result.reason == "unsupported_type"
             assert kind in result.message
+            tally(TRIED, 1)
 
 
 @pytest.mark.case("F7")
-def test_f7_what_pdf_files_carry(convert: Convert, secret: Path, listener: int) -> None:
+def test_f7_what_pdf_files_carry(convert: Convert, secret: Path, listener: int, tally: Figure) -> None:
     """XML in a PDF file, scripts, links, launches and files of elsewhere are passed over."""
     xml = declarations(secret, listener)["file"].encode() + b"<x>&x;</x>"
     address = f"http://127.0.0.1:{listener}/x".encode()
@@ -164,6 +172,7 @@ def test_f7_what_pdf_files_carry(convert: Convert, secret: Path, listener: int) 
     result = convert(data.replace(root, root + more % address), "a.pdf")
     assert isinstance(result, Converted)
     assert result.extraction.text == "words"
+    tally(TRIED, 1)
 
 
 class Trap:
@@ -180,7 +189,7 @@ class Trap:
 @pytest.mark.parametrize(
     "name", ["a.pkl", "a.txt", "a.md", "a.html", "a.pdf", "a.docx", "a.pickle.gz", "pytorch_model.bin"]
 )
-def test_f8_pickles_are_never_opened(convert: Convert, tmp_path: Path, name: str) -> None:
+def test_f8_pickles_are_never_opened(convert: Convert, tmp_path: Path, name: str, tally: Figure) -> None:
     """Pickles of every protocol, bare or within a Word or PDF file, are refused or are text, and never run."""
     canary = tmp_path / "canary"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
@@ -193,6 +202,7 @@ def test_f8_pickles_are_never_opened(convert: Convert, tmp_path: Path, name: str
         ):
             result = convert(data, name)
             assert isinstance(result, Converted) or result.reason in {"unsupported_type", "corrupt", "no_text"}
+            tally(TRIED, 1)
     assert not canary.exists()
     pickle.loads(trap)
     assert canary.exists(), "the trap would not have caught anybody"
