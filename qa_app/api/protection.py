@@ -29,8 +29,10 @@ from qa_app.errors import (
 
 logger = logging.getLogger("qa_app.api")
 
-#: Seconds in which the next piece of a body must come.
+#: Seconds in which the next piece of a body must come, and by which the whole may be slower than the least rate.
 BODY_SECONDS = 30.0
+#: Bytes a second that a body must come with: a client that sends one now and then would hold its place for ever.
+_LEAST_RATE = 4096
 #: What is read of a body that was refused for its length, before the connection is closed.
 _DRAINED_BYTES = 8 * 2**20
 _DRAINED_SECONDS = 1.0
@@ -147,16 +149,21 @@ class Frame:
         started = time.perf_counter()
         status = 500
         complete = False
+        until = started + BODY_SECONDS
 
         async def timely() -> Any:
-            nonlocal complete
+            nonlocal complete, until
             if complete:
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), BODY_SECONDS)
+                message = await asyncio.wait_for(receive(), min(BODY_SECONDS, until - time.perf_counter()))
             except asyncio.TimeoutError:
                 raise HTTPException(status_code=408, detail="the request's body did not come in time") from None
-            complete = message["type"] != "http.request" or not message.get("more_body", False)
+            if message["type"] == "http.disconnect":
+                complete = True
+                raise HTTPException(status_code=400, detail="the client went away before the body had come")
+            complete = not message.get("more_body", False)
+            until += len(message.get("body", b"")) / _LEAST_RATE
             return message
 
         async def drained() -> None:
