@@ -97,7 +97,7 @@ def convert_all(
 @pytest.mark.parametrize("suffix", SEEDS)
 def test_f12_changed_files(pool: ConverterPool, tmp_path: Path, suffix: str, long: bool, figure: Figure) -> None:
     """Good files with pieces changed give a documented reason or text that can be stored, and crash nothing."""
-    outcomes = convert_all(pool, tmp_path, suffix, changed, 6_000 if long else 300, figure)
+    outcomes = convert_all(pool, tmp_path, suffix, changed, 6_000 if long else 50, figure)
     assert outcomes["ok"] > 0
     assert suffix not in {"pdf", "docx"} or outcomes["corrupt"] > 0
 
@@ -107,7 +107,7 @@ def test_f12_changed_files(pool: ConverterPool, tmp_path: Path, suffix: str, lon
 @pytest.mark.parametrize("suffix", SEEDS)
 def test_f12_grown_files(pool: ConverterPool, tmp_path: Path, suffix: str, long: bool, figure: Figure) -> None:
     """Files grown of a format's own parts in any order do as well, and many of them have text."""
-    assert convert_all(pool, tmp_path, suffix, grown, 3_000 if long else 150, figure)["ok"] > 10
+    assert convert_all(pool, tmp_path, suffix, grown, 3_000 if long else 30, figure)["ok"] > 10
 
 
 @pytest.mark.case("F11")
@@ -121,7 +121,7 @@ def test_f11_junk(pool: ConverterPool, tmp_path: Path, suffix: str, long: bool, 
         start = SEEDS[suffix][number % 5][:40] if number % 2 else b""
         return start + junk(size, number)
 
-    convert_all(pool, tmp_path, suffix, of_random_bytes, 400 if long else 40, figure)
+    convert_all(pool, tmp_path, suffix, of_random_bytes, 400 if long else 20, figure)
 
 
 @pytest.mark.case("F11", "F12")
