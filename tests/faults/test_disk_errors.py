@@ -1,4 +1,4 @@
-"""E17: a disk that takes writes and then says that it could not keep them, under the embedded store."""
+"""E16, E17: a disk that is full, or takes writes and then says that it could not keep them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from tests.ingesting import ends, ingesting, settings_for, snapshot, write
 from tests.unit.reading.tiny import save_random_reader
 
 KEPT = "fsync,fdatasync"
+#: What a full disk refuses; a server's log is among it.
+WRITES = "write,pwrite64,fsync,fdatasync"
 FILES: dict[str, str | bytes] = {f"{n}.txt": f"Buoy {n} lies north of the bar. It is red." for n in range(6)}
 
 
-def failing(calls: str, first: int) -> list[str]:
-    """The beginning of a command line; what follows gets EIO from the ``first`` of these system calls on."""
+def failing(calls: str, first: int, error: str) -> list[str]:
+    """The beginning of a command line; what follows gets the error from the ``first`` of these system calls on."""
     return [
         "strace",
         "-f",
@@ -38,15 +40,15 @@ def failing(calls: str, first: int) -> list[str]:
         "-e",
         f"trace={calls}",
         "-e",
-        f"inject={calls}:error=EIO:when={first}+",
+        f"inject={calls}:error={error}:when={first}+",
     ]
 
 
-@pytest.mark.case("E17")
+@pytest.mark.case("E16", "E17")
 @pytest.mark.slow
 @pytest.mark.usefixtures("_traced")
 @pytest.mark.timeout(3600)
-def test_e17_an_ingestion_that_the_disk_fails(tmp_path: Path, long: bool, figure: Figure) -> None:
+def test_e16_e17_an_ingestion_that_the_disk_fails(tmp_path: Path, long: bool, figure: Figure) -> None:
     """From whichever write on the disk fails, either all is there or the command says so, and the next completes it."""
     folder = write(tmp_path / "papers", FILES)
     with ingesting(settings_for(tmp_path / "clean")) as ingest:
@@ -56,15 +58,16 @@ def test_e17_an_ingestion_that_the_disk_fails(tmp_path: Path, long: bool, figure
     refused = 0
     for number, (calls, first) in enumerate((calls, first) for calls, some in moments.items() for first in some):
         settings = settings_for(tmp_path / f"data{number}")
+        error = ("EIO", "ENOSPC")[number % 2]
         done = subprocess.run(
-            [*failing(calls, first), sys.executable, "-m", "qa_app", "ingest", str(folder)],
+            [*failing(calls, first, error), sys.executable, "-m", "qa_app", "ingest", str(folder)],
             env={**os.environ, "QA_DATA_DIR": str(settings.data_path)},
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
-        assert done.returncode in (0, 4), (calls, first, done.stderr[-2000:])
+        assert done.returncode in (0, 4), (calls, first, error, done.stderr[-2000:])
         assert "Traceback" not in done.stderr
         if done.returncode:
             refused += 1
@@ -81,12 +84,13 @@ def test_e17_an_ingestion_that_the_disk_fails(tmp_path: Path, long: bool, figure
 
 
 @contextmanager
-def disk_failing(process: int, calls: str, folder: Path) -> Iterator[None]:
-    """Within the block these system calls of a process that runs already get EIO."""
+def disk_failing(process: int, calls: str, error: str, folder: Path) -> Iterator[None]:
+    """Within the block these system calls of a process that runs already get the error."""
     log = folder / "attached"
     with log.open("w") as out:
         tracing = subprocess.Popen(
-            [*(arg for arg in failing(calls, 1) if arg not in ("-qq", "--seccomp-bpf")), "-p", str(process)], stderr=out
+            [*(arg for arg in failing(calls, 1, error) if arg not in ("-qq", "--seccomp-bpf")), "-p", str(process)],
+            stderr=out,
         )
         try:
             while "attached" not in log.read_text():
@@ -98,10 +102,11 @@ def disk_failing(process: int, calls: str, folder: Path) -> Iterator[None]:
             tracing.wait(30)
 
 
-@pytest.mark.case("E17")
+@pytest.mark.case("E16", "E17")
 @pytest.mark.slow
 @pytest.mark.usefixtures("_traced")
-def test_e17_judgements_that_the_disk_fails(tmp_path: Path, long: bool, figure: Figure) -> None:
+@pytest.mark.timeout(1200)
+def test_e16_e17_judgements_and_uploads_that_the_disk_fails(tmp_path: Path, long: bool, figure: Figure) -> None:
     """What the disk did not keep is not acknowledged, and all goes on when the disk is well again."""
     settings = settings_for(tmp_path / "data")
     with ingesting(settings) as ingest:
@@ -135,25 +140,32 @@ def test_e17_judgements_that_the_disk_fails(tmp_path: Path, long: bool, figure: 
         return httpx.post(f"{url}/file-upload", files={"files": (name, b"The bar moves every winter.")}, timeout=60)
 
     model = str(save_random_reader(tmp_path / "reader", BUNDLED_FOLDER))
-    refused = 0
+    refused = {"EIO": 0, "ENOSPC": 0}
+    uploaded: list[str] = []
     with serving(settings.data_path, model, QA_READER_ENGINE="torch") as served:
-        for calls in (KEPT, "pwrite64") * (5 if long else 1):
+        failures = ((KEPT, "EIO"), ("pwrite64", "EIO"), (WRITES, "ENOSPC"))
+        for number, (calls, error) in enumerate(failures * (5 if long else 1)):
             assert judge(served.url).status_code == 200
-            with disk_failing(served.process.pid, calls, tmp_path):
+            with disk_failing(served.process.pid, calls, error, tmp_path):
                 for _ in range(3):
                     answer = judge(served.url)
                     assert answer.status_code == 507, answer.text
                     assert answer.json()["error"]["code"] == "store_full"
-                    refused += 1
-                if calls == KEPT:
-                    assert upload(served.url, "bar.txt").status_code in (503, 507)
+                    refused[error] += 1
+                if calls != "pwrite64":  # which writes nothing of an upload until it is indexed
+                    answer = upload(served.url, "bar.txt")
+                    assert answer.status_code in ((507,) if error == "ENOSPC" else (503, 507)), answer.text
+                    refused[error] += 1
                 assert httpx.get(f"{served.url}/live").status_code == 200
             assert judge(served.url).status_code == 200
-        assert upload(served.url, "bar.txt").status_code == 200
+            assert upload(served.url, f"bar{number}.txt").status_code == 200
+            uploaded.append(f"bar{number}.txt")
         found = [label["id"] for label in httpx.get(f"{served.url}/feedback", timeout=60).json()]
-    figure("judgements refused because the disk kept none", refused)
+    for error, count in refused.items():
+        figure(f"judgements and uploads refused with {error}", count)
     assert len(found) == len(set(found))
     assert set(kept) <= set(found)
     with bootstrap.open_store(settings) as store:
         assert store.problem() is None
         assert set(kept) <= {label.id for label in store.get_all_labels()}
+        assert set(uploaded) <= {file.meta["name"] for file in store.get_all_files()}
