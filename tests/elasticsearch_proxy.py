@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import urlsplit
 
+#: Parts of paths of requests that change nothing, whatever their method.
+_READING = {"_search", "_mget", "_pit", "_refresh"}
 _OF_THE_CONNECTION = {"connection", "content-length", "transfer-encoding", "keep-alive"}
 
 
@@ -16,7 +18,7 @@ class ElasticsearchProxy:
     """Passes requests on; ``losing`` is called with the number of each bulk request and says what becomes of it.
 
     It returns "request" where the server shall never see it, "answer" where the server does the work and nobody hears
-    of it, and "" where all is well.
+    of it, and "" where all is well. ``writes`` counts the requests that change anything, bulk requests among them.
     """
 
     def __init__(self, server: str, losing: Callable[[int], str]) -> None:
@@ -24,6 +26,7 @@ class ElasticsearchProxy:
         self._losing = losing
         self._lock = threading.Lock()
         self.bulks = 0
+        self.writes = 0
 
     @property
     def url(self) -> str:
@@ -62,7 +65,11 @@ class ElasticsearchProxy:
     def _pass_on(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         lost = ""
-        if request.path.partition("?")[0].endswith("_bulk"):
+        parts = request.path.partition("?")[0].split("/")
+        if request.command not in {"GET", "HEAD"} and not _READING & set(parts):
+            with self._lock:
+                self.writes += 1
+        if parts[-1] == "_bulk":
             with self._lock:
                 self.bulks += 1
                 number = self.bulks

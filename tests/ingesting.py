@@ -76,6 +76,13 @@ def snapshot(store: PassageStore) -> list[tuple[str, str, str]]:
     )
 
 
+def ranking(store: PassageStore, questions: Iterable[str]) -> list[list[tuple[str, float]]]:
+    """The first ten passages of each question with their scores; those that are equally good by their ids."""
+    found = [store.query(question, top_k=10) for question in questions]
+    scored = [[(passage.id, round(passage.score or 0.0, 5)) for passage in passages] for passages in found]
+    return [sorted(passages, key=lambda one: (-one[1], one[0])) for passages in scored]
+
+
 def write(folder: Path, files: dict[str, str | bytes]) -> Path:
     """Files under ``folder``, made with their folders."""
     for name, content in files.items():

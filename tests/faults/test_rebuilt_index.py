@@ -13,8 +13,9 @@ from qa_app import bootstrap
 from qa_app.errors import ArchiveError
 from qa_app.pipelines.archive import export_archive, import_archive
 from qa_app.settings import Settings
+from qa_app.stores.passage_store import PassageStore
 from tests.faults.table import Figure
-from tests.ingesting import ingesting, settings_for, snapshot, write
+from tests.ingesting import ingesting, ranking, settings_for, snapshot, write
 from tests.integration.test_cli import Shell
 
 FILES: dict[str, str | bytes] = {
@@ -30,6 +31,7 @@ FILES: dict[str, str | bytes] = {
     "vessels.md": "# Суда\n\nПаром *Север* ходит в Скарвик. 🚢 Он берёт сорок машин.",
     "page.html": "<title>Tides</title><p>High water is at noon.<p>Low water is at six.",
 }
+QUESTIONS = ["Which words are the same?", "Куда ходит паром?", "When is high water?"]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
@@ -53,15 +55,23 @@ def remove(settings: Settings) -> None:
             file.unlink()
 
 
-def held(settings: Settings) -> list[tuple[str, str, str]]:
-    """What the index holds."""
+Held = tuple[list[tuple[str, str, str]], list[list[tuple[str, float]]]]
+
+
+def held(settings: Settings) -> Held:
+    """What the index holds, and what it finds."""
     with bootstrap.open_store(settings) as store:
-        return snapshot(store)
+        return content(store)
+
+
+def content(store: PassageStore) -> Held:
+    """Its passages, and the first of them for some questions."""
+    return snapshot(store), ranking(store, QUESTIONS)
 
 
 @pytest.mark.case("D6")
 def test_d6_a_removed_index_is_rebuilt_from_its_folder(settings: Settings, tmp_path: Path, figure: Figure) -> None:
-    """The next run of the command makes the same passages, with the same ids, texts and metadata."""
+    """The next run makes the same passages, with the same ids, texts, metadata and places among those found."""
     folder = write(tmp_path / "papers", FILES)
     shell = Shell(tmp_path)
     variables = {
@@ -71,13 +81,15 @@ def test_d6_a_removed_index_is_rebuilt_from_its_folder(settings: Settings, tmp_p
     }
     shell("ingest", folder, **variables)
     before = held(settings)
-    assert len(before) > len(FILES)
+    assert len(before[0]) > len(FILES)
+    assert all(before[1])
     remove(settings)
-    assert held(settings) == []
+    assert held(settings) == ([], [[] for _ in QUESTIONS])
     report = shell.json("ingest", folder, **variables)
     assert {file["status"] for file in report["files"]} == {"indexed"}
     assert held(settings) == before
-    figure(f"passages rebuilt in {settings.store} with the same ids", len(before))
+    figure(f"passages rebuilt in {settings.store} with the same ids", len(before[0]))
+    figure(f"questions that find the same in {settings.store} afterwards", len(QUESTIONS))
 
 
 @pytest.mark.case("D6")
@@ -88,7 +100,7 @@ def test_d6_an_archive_brings_it_back_or_leaves_it_alone(
     archive, damaged = tmp_path / "papers.qa.zip", tmp_path / "damaged.qa.zip"
     with ingesting(settings) as ingest:
         ingest(write(tmp_path / "papers", FILES))
-        before = snapshot(ingest.store)
+        before = content(ingest.store)
         export_archive(ingest.store, archive)
     remove(settings)
     whole = archive.read_bytes()
@@ -105,9 +117,9 @@ def test_d6_an_archive_brings_it_back_or_leaves_it_alone(
                 assert store.get_document_count() == 0
             else:
                 # A bit of the container that means nothing, such as a time.
-                assert snapshot(store) == before
+                assert content(store) == before
                 store.delete_all_documents()
         import_archive(store, archive)
-        assert snapshot(store) == before
+        assert content(store) == before
     figure(f"damaged archives refused whole by {settings.store}", refused)
     assert refused > 15
