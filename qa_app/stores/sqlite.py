@@ -74,12 +74,13 @@ class SQLiteDocumentStore(SQLiteFiles, SQLiteLabels):
         with self._writing() as connection:
             n = schema.index_number(connection, index or self.index)
             found = self._by_ids(connection, n, [id]) if n else []
-            if not found:
+            if n is None or not found:
                 raise NotFoundError(f"there is no document {id} in index {index or self.index}")
             merged = checked({**found[0].meta, **meta})
             connection.execute(
                 f"UPDATE documents_{n} SET meta = ? WHERE id = ?", (json.dumps(merged, ensure_ascii=False), id)
             )
+            schema.seal_row(connection, "documents", n, id)
 
     def delete_documents(
         self,
@@ -115,6 +116,7 @@ class SQLiteDocumentStore(SQLiteFiles, SQLiteLabels):
                         f"UPDATE files_{n} SET meta = json_set(meta, '$.version', '', '$.passages', ?) WHERE id = ?",
                         (left, file_id),
                     )
+                    schema.seal_row(connection, "files", n, file_id)
                 else:
                     connection.execute(f"DELETE FROM files_{n} WHERE id = ?", (file_id,))
 
@@ -252,6 +254,8 @@ class SQLiteDocumentStore(SQLiteFiles, SQLiteLabels):
                 connection.execute("COMMIT")
         result = []
         for number, score in ranked:
+            if number not in rows:
+                raise schema.damaged(self.path, "words are of a passage that is not there")
             document = _document(rows[number])
             document.score = scaled(score) if scale_score else score
             result.append(document)

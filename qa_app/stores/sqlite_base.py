@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,19 @@ class SQLiteBase(PassageStore):
                 self._local.statistics = Statistics()
                 with self._lock:
                     self._connections.append(connection)
-            yield connection
+            try:
+                yield connection
+            except sqlite3.Error:
+                if connection.in_transaction:  # ending it failed too, and it would stand in everybody's way
+                    self._drop(connection)
+                raise
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        """Ends this thread's connection, and what it had begun; the next call opens another."""
+        self._local.connection = None
+        with self._lock, suppress(ValueError):  # the store may have been closed
+            self._connections.remove(connection)
+        connection.close()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -66,12 +78,15 @@ class SQLiteBase(PassageStore):
         self._local = threading.local()
 
     def problem(self) -> str | None:
-        """Checks every page, the words against the passages, and the passages against the files' texts.
+        """Checks every page, every row's checksum, the words against the passages, and those against the files' texts.
 
-        SQLite keeps no checksums, so a flipped bit in a text shows only in that comparison. Minutes a gigabyte.
+        Minutes a gigabyte.
         """
         with self._reading() as connection:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            for table, seal in schema.sealed_tables(connection) if found == "ok" else []:
+                if connection.execute(f"SELECT 1 FROM {table} WHERE crc <> {seal} LIMIT 1").fetchone():
+                    found = f"a row of {table} is not what was written"
             for (n,) in connection.execute("SELECT number FROM indexes").fetchall() if found == "ok" else []:
                 connection.execute(f"INSERT INTO words_{n} (words_{n}, rank) VALUES ('integrity-check', 1)")
                 astray = connection.execute(
@@ -83,7 +98,7 @@ class SQLiteBase(PassageStore):
                     found = f"a passage of file {astray[0]} does not stand in its text"
         if found == "ok":
             return None
-        return f"{self.path} is damaged ({found}); move it away and ingest again, or import an archive"
+        return str(schema.damaged(self.path, found))
 
 
 def batches(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -26,13 +26,13 @@ class SQLiteFiles(SQLiteBase):
             check_text(file.content, f"file {file.id}")
             passages[file.id], _ = self._checked_documents(given, "overwrite")
             record = as_json({**file.meta, "passages": len(passages[file.id])})
-            records[file.id] = (file.id, record, file.content)
+            records[file.id] = (file.id, record, file.content, schema.seal(file.id, record, file.content))
         with self._writing() as connection:
             n = schema.create_index(connection, index or self.index)
             for some in batches(list(records)):
                 places = ", ".join("?" * len(some))
                 connection.execute(f"DELETE FROM documents_{n} WHERE file_id IN ({places})", some)
-            write_rows(connection, f"INSERT OR REPLACE INTO files_{n} (id, meta, text)", list(records.values()))
+            write_rows(connection, f"INSERT OR REPLACE INTO files_{n} (id, meta, text, crc)", list(records.values()))
             upsert(connection, n, chain.from_iterable(passages.values()))
         return []
 
@@ -88,19 +88,20 @@ class SQLiteFiles(SQLiteBase):
 
 
 def upsert(connection: sqlite3.Connection, n: int, documents: Iterable[Document]) -> None:
+    rows = [
+        (
+            document.id,
+            document.meta.get("file_id"),
+            document.content,
+            as_json(document.meta),
+            as_json(document.id_hash_keys),
+        )
+        for document in documents
+    ]
     write_rows(
         connection,
-        f"INSERT INTO documents_{n} (id, file_id, content, meta, id_hash_keys)",
-        [
-            (
-                document.id,
-                document.meta.get("file_id"),
-                document.content,
-                as_json(document.meta),
-                as_json(document.id_hash_keys),
-            )
-            for document in documents
-        ],
+        f"INSERT INTO documents_{n} ({schema.SEALED['documents']}, crc)",
+        [(*row, schema.seal(*row)) for row in rows],
         "ON CONFLICT (id) DO UPDATE SET file_id = excluded.file_id, content = excluded.content,"
-        " meta = excluded.meta, id_hash_keys = excluded.id_hash_keys",
+        " meta = excluded.meta, id_hash_keys = excluded.id_hash_keys, crc = excluded.crc",
     )

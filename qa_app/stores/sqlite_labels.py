@@ -9,6 +9,7 @@ from typing import Any
 from haystack.schema import Label
 
 from qa_app.stores import filters as filter_language
+from qa_app.stores import sqlite_schema as schema
 from qa_app.stores.filter_sql import compile_sql
 from qa_app.stores.passage_store import label_fields
 from qa_app.stores.sqlite_base import SQLiteBase, batches
@@ -31,9 +32,10 @@ class SQLiteLabels(SQLiteBase):
         ]
         with self._writing() as connection:
             connection.executemany(
-                "INSERT INTO labels (index_name, id, body, meta) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (index_name, id) DO UPDATE SET body = excluded.body, meta = excluded.meta",
-                rows,
+                "INSERT INTO labels (index_name, id, body, meta, crc) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (index_name, id)"
+                " DO UPDATE SET body = excluded.body, meta = excluded.meta, crc = excluded.crc",
+                [(*row, schema.seal(*row)) for row in rows],
             )
 
     def get_all_labels(

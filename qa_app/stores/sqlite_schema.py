@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from qa_app.errors import SettingsError, StoreDamagedError, StoreError, StoreFul
 
 #: "qaap" in ASCII, so that `file` and we can tell our database from others.
 APPLICATION_ID = 0x71616170
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Seconds a writer waits for another process's transaction.
 BUSY_SECONDS = 60.0
 
@@ -19,7 +20,7 @@ _SCHEMA = f"""
 CREATE TABLE indexes (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE labels (
     sequence INTEGER PRIMARY KEY, index_name TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, meta TEXT NOT NULL,
-    UNIQUE (index_name, id)
+    crc INTEGER, UNIQUE (index_name, id)
 );
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
@@ -28,10 +29,10 @@ PRAGMA user_version = {SCHEMA_VERSION};
 # Tables per index: word statistics stay apart, and an index is dropped at once. The full-text table keeps no copy of
 # the text ("external content"); the triggers keep both in step.
 _INDEX = """
-CREATE TABLE files_{n} (id TEXT PRIMARY KEY, meta TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE files_{n} (id TEXT PRIMARY KEY, meta TEXT NOT NULL, text TEXT NOT NULL, crc INTEGER);
 CREATE TABLE documents_{n} (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, file_id TEXT, content TEXT NOT NULL, meta TEXT NOT NULL,
-    id_hash_keys TEXT NOT NULL
+    id_hash_keys TEXT NOT NULL, crc INTEGER
 );
 CREATE INDEX documents_{n}_by_file ON documents_{n} (file_id) WHERE file_id IS NOT NULL;
 CREATE VIRTUAL TABLE words_{n} USING fts5 (
@@ -48,6 +49,12 @@ CREATE TRIGGER documents_{n}_updated AFTER UPDATE OF content ON documents_{n} BE
     INSERT INTO words_{n} (rowid, content) VALUES (new.number, new.content);
 END;
 """
+#: A table, without its index's number -> the columns that its ``crc`` is of. SQLite itself keeps no checksums.
+SEALED = {
+    "files": "id, meta, text",
+    "documents": "id, file_id, content, meta, id_hash_keys",
+    "labels": "index_name, id, body, meta",
+}
 _DROP_INDEX = """
 DROP TABLE words_{n};
 DROP TABLE documents_{n};
@@ -60,8 +67,10 @@ def translated(path: Path) -> Iterator[None]:
     """Turns SQLite's errors into ours, naming the database."""
     try:
         yield
+    except UnicodeDecodeError as error:  # in SQLite's own words, which name what is damaged
+        raise damaged(path, str(error)) from error
     except sqlite3.Error as error:
-        text = str(error)
+        text = str(error).partition(" with text ")[0]  # where it quotes what a document says
         if "locked" in text or "busy" in text:
             raise StoreUnavailableError(
                 f"{path} is held by another process for over {BUSY_SECONDS:.0f} s; try again"
@@ -70,11 +79,17 @@ def translated(path: Path) -> Iterator[None]:
             raise StoreFullError(f"{path} cannot be written ({text}); free space or mend its permissions") from error
         if "unable to open" in text:
             raise StoreUnavailableError(f"{path} cannot be opened; see that its folder exists and is yours") from error
-        if "malformed" in text or "not a database" in text or "corrupt" in text or "unsupported file" in text:
-            raise StoreDamagedError(
-                f"{path} is damaged ({text}); move it away and ingest the documents again, or import an archive"
-            ) from error
+        signs = ("malformed", "not a database", "corrupt", "unsupported file", "decode to UTF-8")
+        if any(sign in text for sign in signs):
+            raise damaged(path, text) from error
         raise StoreError(f"{path}: {text}") from error
+
+
+def damaged(path: Path, what: str) -> StoreDamagedError:
+    """The error for a database that does not hold what was written."""
+    return StoreDamagedError(
+        f"{path} is damaged ({what}); move it away and ingest the documents again, or import an archive"
+    )
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -87,6 +102,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA mmap_size = 1073741824")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.create_function("seal", -1, seal, deterministic=True)
         _ensure_schema(connection, path)
     except BaseException:
         connection.close()
@@ -109,10 +125,43 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     application, version = versions()
     if application != APPLICATION_ID:
         raise SettingsError(f"{path} is another program's database; choose another data_dir")
+    if version == 1:
+        with transaction(connection):
+            if versions()[1] == 1:
+                _add_seals(connection)
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{path} was written by a newer qa_app (schema {version}, this one knows {SCHEMA_VERSION}); upgrade"
         )
+
+
+def _add_seals(connection: sqlite3.Connection) -> None:
+    for table, seal in sealed_tables(connection):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER")
+        connection.execute(f"UPDATE {table} SET crc = {seal}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def sealed_tables(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Every table whose rows have a checksum, and what it should be."""
+    numbers = [n for (n,) in connection.execute("SELECT number FROM indexes")]
+    tables = [(f"{kind}_{n}", _seal_of(kind)) for n in numbers for kind in ("files", "documents")]
+    return [*tables, ("labels", _seal_of("labels"))]
+
+
+def seal_row(connection: sqlite3.Connection, kind: str, n: int, id: str) -> None:
+    """Gives a row that was changed in place its checksum."""
+    connection.execute(f"UPDATE {kind}_{n} SET crc = {_seal_of(kind)} WHERE id = ?", (id,))
+
+
+def _seal_of(kind: str) -> str:
+    # As bytes, since a damaged text may be none.
+    return f"seal({', '.join(f'CAST({column} AS BLOB)' for column in SEALED[kind].split(', '))})"
+
+
+def seal(*values: str | bytes | None) -> int:
+    """The checksum of a row's values."""
+    return zlib.crc32(b"\0".join(value.encode() if isinstance(value, str) else value or b"" for value in values))
 
 
 @contextmanager

@@ -1,17 +1,22 @@
-"""E16, E20, E21, E22, D4: the embedded store when the disk is full, shared, damaged, or must forget."""
+"""E16, E20, E21, E22, D4, D10: the embedded store when the disk is full, shared, damaged, or must forget."""
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qa_app.errors import InvalidRequestError, SettingsError, StoreDamagedError, StoreError, StoreFullError
 from qa_app.stores.sqlite import SQLiteDocumentStore
-from tests.contract.test_files_and_labels import contents, file_of
+from tests.contract.test_files_and_labels import contents, file_of, label
+from tests.faults.table import Figure
+from tests.ingesting import snapshot
+from tests.integration.test_cli import Shell
 
 
 def opened(path: Path) -> SQLiteDocumentStore:
@@ -107,6 +112,76 @@ def test_e21_flipped_bytes(tmp_path: Path, where: int | str) -> None:
     assert path.read_bytes() == bytes(data)
 
 
+def look(path: Path) -> tuple[str | None, Any]:
+    """What is found to be wrong with a store, and what it holds; its file is not written."""
+    try:
+        store = SQLiteDocumentStore(path=str(path))
+        try:
+            problem = store.problem()
+            return problem, held_by(store) if problem is None else None
+        finally:
+            store.close()
+    except (StoreError, SettingsError) as error:
+        return str(error), None
+
+
+def held_by(store: SQLiteDocumentStore) -> Any:
+    """All that is kept, and what is found by words."""
+    files = [(file.id, file.meta, store.get_file(file.id)) for file in store.get_all_files()]
+    found = [[passage.id for passage in store.query(f"word{i}x{i}", top_k=3)] for i in range(12)]
+    return files, snapshot(store), [one.to_dict() for one in store.get_all_labels()], found
+
+
+@pytest.mark.case("E21")
+@pytest.mark.timeout(1200)
+def test_e21_damage_anywhere(tmp_path: Path, long: bool, figure: Figure) -> None:
+    """Wherever bytes change, that is found and the way out named, or nothing that is kept has changed."""
+    dice, places = random.Random(21), 200 if long else 30
+    store = opened(tmp_path)
+    store.write_files([file_of(f"f{i}", *passages_of(i), lang="en", sha256=f"{i:064x}") for i in range(12)])
+    store.write_labels([label(str(i)) for i in range(12)])
+    store.close()
+    path = tmp_path / "store.sqlite"
+    sound = path.read_bytes()
+    [problem, kept] = look(path)
+    assert problem is None
+    found = 0
+    for _ in range(places):
+        data = bytearray(sound)
+        at = dice.randrange(len(data))
+        some = slice(at, at + dice.choice([1, 20]))
+        data[some] = bytes(byte ^ dice.randrange(1, 256) for byte in data[some])
+        path.write_bytes(data)
+        problem, now = look(path)
+        if problem is None:
+            assert now == kept, (at, bytes(sound[some]))
+        else:
+            found += 1
+            assert "store.sqlite" in problem
+            assert "ingest" in problem or "choose another data_dir" in problem or "newer qa_app" in problem, problem
+    figure("places of the embedded store damaged", places)
+    figure("of them found, the others without effect", found)
+    assert found > places / 3
+
+
+@pytest.mark.case("E21")
+@pytest.mark.slow
+def test_e21_the_commands_tell_of_damage(tmp_path: Path, long: bool) -> None:
+    """The doctor finds damage to a text, the first question that to the tables; they end with 4 and the way out."""
+    shell = Shell(tmp_path)
+    path = tmp_path / "data" / "store.sqlite"
+    store = opened(path.parent)
+    store.write_files([file_of("f", *passages_of(7))])
+    store.close()
+    sound = path.read_bytes()
+    path.write_bytes(sound.replace(b"Passage 3 of version v7", b"Passage 3 of version v8", 1))
+    assert "import an archive" in shell("doctor", code=4).stdout.replace("\n", " ")
+    if not long:
+        return
+    path.write_bytes(sound[:100] + bytes(20) + sound[120:])
+    assert "import an archive" in shell("ask", "Which passage is it?", code=4).stderr
+
+
 @pytest.mark.case("D10")
 def test_a_later_schema_is_left_alone(tmp_path: Path) -> None:
     """A database of a newer version is refused, and so is another program's."""
@@ -124,6 +199,26 @@ def test_a_later_schema_is_left_alone(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(SettingsError, match="another program"):
         SQLiteDocumentStore(path=str(tmp_path / "other.sqlite"))
+
+
+@pytest.mark.case("D10")
+def test_an_earlier_schema_is_brought_up(tmp_path: Path) -> None:
+    """A database from before rows had checksums keeps what it holds, and gets them."""
+    store = opened(tmp_path)
+    store.write_files([file_of(f"f{i}", *passages_of(i)) for i in range(3)])
+    store.write_labels([label("1")])
+    kept = held_by(store)
+    with store._writing() as connection:
+        for table in ("files_1", "documents_1", "labels"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN crc")
+        connection.execute("PRAGMA user_version = 1")
+    store.close()
+    assert look(tmp_path / "store.sqlite") == (None, kept)
+    store = opened(tmp_path)
+    with store._writing() as connection:
+        connection.execute("UPDATE labels SET body = replace(body, 'river', 'brook')")
+    assert "labels" in (store.problem() or "")
+    store.close()
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
