@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests import elasticsearch_server
+from tests.faults.table import Figure
 from tests.faults.test_api_access import free_port, run_serve
 from tests.ingesting import ingesting, settings_for, write
 from tests.serving import serving, wait_until_ready
@@ -26,22 +27,17 @@ def until_it_says(client: httpx.Client, status: int, seconds: float = 60) -> dic
     return body
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[elasticsearch_server.Node]:
-    """A server of our own, which tests stop and start."""
-    missing = elasticsearch_server.missing()
-    if missing:
-        pytest.skip(missing)
-    with elasticsearch_server.start_node(tmp_path_factory.mktemp("node")) as made:
-        yield made
-
-
 @pytest.mark.case("E1", "E11")
 @pytest.mark.elasticsearch
 @pytest.mark.slow
-def test_without_its_store_it_is_up_and_connects_later(tmp_path: Path, node: elasticsearch_server.Node) -> None:
+def test_without_its_store_it_is_up_and_connects_later(
+    tmp_path: Path, elasticsearch_node: elasticsearch_server.Node, figure: Figure
+) -> None:
     """The API starts without Elasticsearch, names it, connects by itself, and survives its restart."""
-    settings = settings_for(tmp_path / "data", node.url, elasticsearch_wait=1.0, elasticsearch_timeout=5.0)
+    node = elasticsearch_node
+    settings = settings_for(
+        tmp_path / "data", node.url, index=f"e1-{os.getpid()}", elasticsearch_wait=1.0, elasticsearch_timeout=5.0
+    )
     with ingesting(settings) as ingest:
         ingest(write(tmp_path / "documents", {"a.txt": "The lighthouse keeper is called Ada."}))
     node.kill()
@@ -59,7 +55,9 @@ def test_without_its_store_it_is_up_and_connects_later(tmp_path: Path, node: ela
         assert api.get("/initialized").status_code == 503
 
         node.restart()
+        began = time.monotonic()
         wait_until_ready(str(api.base_url).rstrip("/"))
+        figure("s until it uses a store that came after it", f"{time.monotonic() - began:.1f}")
         question = {"query": "Who keeps the lighthouse?", "params": {"Reader": {"top_k": 1}}}
         assert api.post("/query", json=question).json()["documents"]
 
