@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from qa_app.errors import ModelError, SettingsError
 from qa_app.training.batches import padding_share, plan
 from qa_app.training.checkpoints import CheckpointFile
+from qa_app.training.memory import kept_memory
 from qa_app.training.weights import ExactWeights, State, precision
 
 #: Share of the run over which weights are averaged.
@@ -148,7 +149,7 @@ def train(
     where the loss is not a number or memory does not suffice, and what writing checkpoints raises.
     """
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), kept_memory():
             return _Run(model, task, recipe, checkpoint, on_progress).to_the_end()
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise ModelError(

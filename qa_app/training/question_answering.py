@@ -92,7 +92,7 @@ def train_question_answering(
         checkpoint = output.open_checkpoint(folder, identity, minutes=checkpoint_minutes, overwrite=overwrite)
         on_message(f"{len(examples)} questions to train on, {len(held)} held out")
         task = Reading(start, examples, held, options)
-        on_message(f"{len(task.windows)} windows, {int(task.lengths.sum())} tokens")
+        on_message(f"{len(task.windows)} windows, {int(task.windows.lengths.sum())} tokens")
         if task.windows.lost:
             on_message(f"{task.windows.lost} questions left out, no window holds their answer as a whole")
         outcome = train(start.model, task, options.recipe, checkpoint, on_progress)
@@ -147,12 +147,12 @@ class Reading:
     def __init__(self, start: Start, examples: Sequence[Example], held: Sequence[Example], options: Options) -> None:
         make = partial(Windows, start.tokenizer, max_seq_len=options.max_seq_len, stride=options.stride)
         self.windows = make(examples, answered=True)
-        self.lengths = self.windows.lengths
+        self.lengths = self.windows.widths
         self._held = held
         self._held_windows = make(held)
         self._held_batches = cut(
-            np.argsort(self._held_windows.lengths, kind="stable"),
-            self._held_windows.lengths,
+            np.argsort(self._held_windows.widths, kind="stable"),
+            self._held_windows.widths,
             4 * options.recipe.tokens,
         )
         self._options = options

@@ -23,6 +23,8 @@ QUESTION_TOKENS = 64
 NEVER = -1e4
 #: Texts that are tokenized at once; more would only hold more memory.
 _AT_ONCE = 1000
+#: Widths are multiples of it: for every other shape the processor's library keeps buffers, in the end gigabytes.
+_WIDTH = 8
 #: Example, begin, end, length, first and last token of the answer.
 _Row = tuple[int, int, int, int, int, int]
 
@@ -80,11 +82,11 @@ def tokenize(tokenizer: Any, texts: Sequence[str], *, places: bool = False, most
 class Windows:
     """All windows of some examples, in their order.
 
-    Arrays of shape (windows,): ``example`` and ``lengths`` (with the marks), ``begin`` and ``end`` of the part of the
-    context, and ``answer_start`` and ``answer_end``, the answer's first and last token in the input; both 0, where the
-    first mark is, for an answer that does not lie in the window as a whole or does not exist. With ``answered``,
-    examples that have an answer but no window that holds it as a whole are left out and counted in ``lost``: they
-    would teach that there is none.
+    Arrays of shape (windows,): ``example``, ``lengths`` (with the marks) and ``widths``, what they are padded to at
+    least, ``begin`` and ``end`` of the part of the context, and ``answer_start`` and ``answer_end``, the answer's first
+    and last token in the input; both 0, where the first mark is, for an answer that does not lie in the window as a
+    whole or does not exist. With ``answered``, examples that have an answer but no window that holds it as a whole are
+    left out and counted in ``lost``: they would teach that there is none.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Windows:
         self.example, self.begin, self.end, self.lengths, self.answer_start, self.answer_end = (
             np.ascontiguousarray(column) for column in table.T
         )
+        self.widths = np.minimum(-(-self.lengths // _WIDTH) * _WIDTH, self.lengths.max(initial=0))
 
     def __len__(self) -> int:
         return len(self.example)
@@ -155,8 +158,8 @@ class Windows:
         return self.marks.before + self.questions.length(int(self.question[self.example[window]])) + self.marks.between
 
     def batch(self, windows: NDArray[np.int64], device: torch.device) -> dict[str, torch.Tensor]:
-        """The inputs of some windows, padded at their ends to the longest: what the model is called with."""
-        shape = (len(windows), int(self.lengths[windows].max()))
+        """The inputs of some windows, padded at their ends to the widest: what the model is called with."""
+        shape = (len(windows), int(self.widths[windows].max()))
         ids = np.full(shape, self.marks.padding, np.int64)
         segments, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for row, window in enumerate(windows):

@@ -45,8 +45,9 @@ def test_windows_are_those_of_the_reader(tokenizer: Any) -> None:
     assert len(made) == len(expected) > len(EXAMPLES)
     for number, window in enumerate(expected):
         batch = made.batch(np.array([number]), torch.device("cpu"))
-        assert batch["input_ids"][0].tolist() == window.ids.tolist()
-        assert batch["token_type_ids"][0].tolist() == window.segments.tolist()
+        real = batch["attention_mask"][0] == 1
+        assert batch["input_ids"][0][real].tolist() == window.ids.tolist()
+        assert batch["token_type_ids"][0][real].tolist() == window.segments.tolist()
         assert made.lengths[number] == len(window)
 
 
@@ -112,6 +113,16 @@ def test_batches_are_padded_at_the_end(tokenizer: Any) -> None:
     batch = made.batch(np.arange(len(made)), torch.device("cpu"))
     assert batch["attention_mask"].sum(1).tolist() == made.lengths.tolist()
     assert (batch["input_ids"][batch["attention_mask"] == 0] == tokenizer.pad_token_id).all()
+
+
+def test_inputs_are_of_few_widths(tokenizer: Any) -> None:
+    """Widths are multiples of eight, and never more than the longest window."""
+    made = Windows(tokenizer, [Example("Who?", "word " * count, (), str(count)) for count in range(1, 60)])
+    assert (made.widths >= made.lengths).all()
+    assert (made.widths - made.lengths < 8).all()
+    assert {width % 8 for width in made.widths.tolist() if width < made.lengths.max()} == {0}
+    assert made.widths.max() == made.lengths.max()
+    assert made.batch(np.arange(3), torch.device("cpu"))["input_ids"].shape == (3, made.widths[:3].max())
 
 
 def test_a_tokenizer_with_other_marks(tmp_path: Path) -> None:
