@@ -29,6 +29,7 @@ from qa_app.errors import (
 from qa_app.stores.elasticsearch import ElasticsearchDocumentStore
 from tests import elasticsearch_server
 from tests.conftest import REPOSITORY
+from tests.faults.table import Figure
 
 pytestmark = pytest.mark.elasticsearch
 
@@ -213,7 +214,7 @@ store.write_files(list(t.AFTER.values()))
 
 
 @pytest.mark.case("E8")
-def test_two_writers_of_one_file(open_store: Open, client: Elasticsearch, index: str) -> None:
+def test_two_writers_of_one_file(open_store: Open, client: Elasticsearch, index: str, figure: Figure) -> None:
     """Whoever wins, the file has the passages of exactly one version, its record names it, and nothing is left over."""
     open_store().write_files([file_of("f", "start", "shared words")])
     lost: list[str] = []
@@ -235,6 +236,8 @@ def test_two_writers_of_one_file(open_store: Open, client: Elasticsearch, index:
     assert set(lost) <= {"f"}
     ids, records, matters = stored(client, index)
     assert (len(ids), records, matters) == (3, 1, {"writes": {}, "dead": {}, "gone": {}})
+    figure("writes of one file by three at once", 36)
+    figure("of them told that another came first", len(lost))
 
 
 def test_a_writer_taken_for_dead_gives_up(open_store: Open, client: Elasticsearch, index: str) -> None:
@@ -448,7 +451,7 @@ def test_embeddings_are_refused(open_store: Open) -> None:
 
 
 @pytest.mark.case("E2")
-def test_a_server_killed_while_it_is_written_to(elasticsearch_node: elasticsearch_server.Node) -> None:
+def test_a_server_killed_while_it_is_written_to(elasticsearch_node: elasticsearch_server.Node, figure: Figure) -> None:
     """A writer outlasts the server's sudden end and restart; everything acknowledged is there, once."""
     store = ElasticsearchDocumentStore(url=elasticsearch_node.url, index="killed", wait=60)
     store.write_files([file_of("0", "1", "common word 0")])
@@ -469,6 +472,7 @@ def test_a_server_killed_while_it_is_written_to(elasticsearch_node: elasticsearc
     store.finish_writing()
     assert store.get_document_count() == 1 + 59 * 20
     assert store.problem() is None
+    figure("passages written across a kill, all found once", 1 + 59 * 20)
     store.close()
 
 
@@ -490,8 +494,9 @@ def test_a_store_outlives_the_servers_restart(elasticsearch_node: elasticsearch_
 @pytest.mark.case("E3")
 def test_a_paused_server_is_given_up(elasticsearch_node: elasticsearch_server.Node) -> None:
     """A server that holds connections open without answering costs the timeout, reading and writing, and no more."""
+    patient = ElasticsearchDocumentStore(url=elasticsearch_node.url, index="paused")
+    patient.write_documents([Document(id="1", content="a word")])
     store = ElasticsearchDocumentStore(url=elasticsearch_node.url, index="paused", timeout=1, wait=1)
-    store.write_documents([Document(id="1", content="a word")])
     elasticsearch_node.pause()
     try:
         with pytest.raises(StoreUnavailableError, match="in time"):
@@ -502,5 +507,6 @@ def test_a_paused_server_is_given_up(elasticsearch_node: elasticsearch_server.No
             ElasticsearchDocumentStore(url=elasticsearch_node.url, timeout=1, wait=0)
     finally:
         elasticsearch_node.resume()
-    assert "1" in {found.id for found in store.query("word")}
+    assert "1" in {found.id for found in patient.query("word")}
     store.close()
+    patient.close()
