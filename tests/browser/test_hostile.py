@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import page_server
 from tests.browser.scripted_api import READY, scripted_api
 from tests.browser.visitor import SECONDS, Visitor
+from tests.faults.table import Figure
 from tests.ingesting import settings_for
 from tests.serving import Server, client, server
 
@@ -39,7 +40,8 @@ PAYLOADS = [
     "'\"><script>alert(10)</script>",
     "https://evil.example/a www.evil.example mail@evil.example",
 ]
-QUESTION = "What is written on the sign of the inn?"
+#: Those that every run asks: a script, an event, Markdown, and tags that close the page's own.
+OFTEN = (0, 1, 5, 17)
 
 
 @pytest.fixture(scope="module")
@@ -108,20 +110,25 @@ def test_payloads_in_answers_are_shown_as_they_are(visit: Callable[..., Visitor]
 
 
 @pytest.mark.case("U1")
-@pytest.mark.parametrize("payload", PAYLOADS)
-def test_payloads_as_questions(visit: Callable[..., Visitor], inn: tuple[str, Server], payload: str) -> None:
+@pytest.mark.timeout(1800)
+def test_payloads_as_questions(
+    visit: Callable[..., Visitor], inn: tuple[str, Server], long: bool, figure: Figure
+) -> None:
     """A question is text too, in its box, in the address and among those asked before."""
+    payloads = PAYLOADS if long else [PAYLOADS[number] for number in OFTEN]
     visitor = visit(inn[0])
-    visitor.ask(f"{payload} sign?")
-    done = visitor.page.get_by_role("heading", name="answer").or_(visitor.page.get_by_text("No document has any word"))
-    expect(done.first).to_be_visible(timeout=SECONDS * 1000)
+    for payload in payloads:
+        visitor.ask(f"{payload} sign?")
+        visitor.answered()
+        harmless(visitor)
     visitor.ask("And then?")
     expect(visitor.page.get_by_text("Asked before")).to_be_visible(timeout=SECONDS * 1000)
     harmless(visitor)
+    figure("hostile texts asked", len(payloads))
 
 
 @pytest.mark.case("U1")
-def test_payloads_in_names_and_reasons(visit: Callable[..., Visitor], inn: tuple[str, Server]) -> None:
+def test_payloads_in_names_and_reasons(visit: Callable[..., Visitor], inn: tuple[str, Server], figure: Figure) -> None:
     """The list, the dialog, the rejections and the document itself show names as they are."""
     visitor = visit(f"{inn[0]}/documents")
     page = visitor.page
@@ -139,6 +146,7 @@ def test_payloads_in_names_and_reasons(visit: Callable[..., Visitor], inn: tuple
     expect(visitor.page.locator(".qa-document")).to_contain_text(PAYLOADS[1], timeout=SECONDS * 1000)
     expect(visitor.page.get_by_role("heading", level=1)).to_contain_text("<img src=x onerror=alert(2)>")
     harmless(visitor)
+    figure("hostile texts in documents, their names and metadata", len(PAYLOADS))
 
 
 @pytest.mark.case("U1", "U2")
