@@ -69,7 +69,7 @@ class Load:
         for number in itertools.count():
             if self._stop.is_set():
                 return
-            id = f"{writer}-{number % 25}"  # new ones, then in place of earlier ones
+            id = f"{writer}-{number % 5}"  # new ones, then in place of earlier ones
             passages = [f"Passage {part} of file {id} in state {number} stays." for part in range(5)]
             self.may_hold.setdefault(id, [[]]).append(passages)
             try:
@@ -115,7 +115,7 @@ def test_e13_a_killed_node_loses_nothing(
     store.write_files([file_of("kept", KEPT)])
     store.finish_writing()
     load = Load(store, writers=4)
-    load.wait_for(40)
+    load.wait_for(25)
     spared.wait_ready(3, replicas=True)  # a shard that has no copy yet is gone until its node is back
     if victim == "master":
         doomed = node_called(master)
@@ -124,7 +124,7 @@ def test_e13_a_killed_node_loses_nothing(
         primaries = [row["node"] for row in shards if name in row["index"] and row["prirep"] == "p"]
         doomed = next(node_called(one) for one in primaries if node_called(one) is not spared)
     doomed.kill()
-    load.wait_for(400 if long else 40)
+    load.wait_for(400 if long else 30)
     load.stop()
     doomed.restart()
     doomed.wait_ready(3)
