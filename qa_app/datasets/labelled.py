@@ -175,8 +175,12 @@ def _csv_rows(content: str, path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def _lines(content: str, path: Path) -> Iterator[tuple[int, str, str]]:
+    header = content.lstrip().split("\n", 1)[0]
+    names = header.replace(" ", "").strip() == "text;label"
     for number, line in enumerate(content.split("\n"), 1):
-        if line.strip():
+        if names and line.strip():
+            names = False  # the first line names the columns
+        elif line.strip():
             text, semicolon, label = line.rpartition(";")
             if not semicolon:
                 _refuse(path, number, "neither CSV with the header text,label nor JSON Lines nor text;label")

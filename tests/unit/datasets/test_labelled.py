@@ -14,6 +14,7 @@ ROWS = [LabelledText("The ferry, late; again", "anger"), LabelledText('He said "
 FORMS = {
     "csv": 'label,text\r\nanger,"The ferry, late; again"\r\njoy,"He said ""fine"""\r\n',
     "json": '{"text": "The ferry, late; again", "label": "anger"}\n\n{"label": "joy", "text": "He said \\"fine\\""}\n',
+    "lines under a header": 'text;label\nThe ferry, late; again;anger\nHe said "fine";joy\n',
     "lines": 'The ferry, late; again;anger\r\nHe said "fine";joy\n',
 }
 
