@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qa_app.errors import ModelError
+from qa_app.reading.model_files import fingerprint
 
 #: The file in a model's folder that holds its calibration.
 NAME = "calibration.json"
@@ -110,7 +111,12 @@ class Calibration:
 
 
 #: For readers that nobody calibrated: that of the bundled one, without its measured precisions.
-USUAL = Calibration(temperature=3.1, nothing=0.7, other=-0.1, retriever=0.8, doubt=0.16)
+USUAL = Calibration(temperature=3.1, nothing=0.8, other=-0.2, retriever=2.2, doubt=0.23)
+
+
+def in_use(calibrations: Path, folder: Path) -> Calibration:
+    """The model's in ``folder``: of the folder ``calibrations``, else its own, else the usual; raises ModelError."""
+    return load(calibrations / f"{fingerprint(folder)}.json") or load(folder / NAME) or USUAL
 
 
 def load(path: Path) -> Calibration | None:
