@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _GLIMPSE = 200
 #: Answers that are less likely are left to --json.
 _WORTH_SHOWING = 0.01
+#: From here on it is likelier than not that there is no answer.
+_LIKELY = 0.5
 
 
 def ask(
@@ -68,7 +70,7 @@ def ask(
 
             print_json(response(result))
         else:
-            print_answers(question, result)
+            print_answers(question, result, withheld=settings.reader_min_precision > 0)
             if settings.reader_min_precision and not result["answers"][0].answer:
                 say(f"only answers of a kind that was right in {settings.reader_min_precision:.0%} of cases are given")
             if filters is not None and not result["documents"]:
@@ -114,10 +116,11 @@ def _parsed(text: str) -> Any:
         raise SettingsError(f"--filters is not JSON: {error}") from error
 
 
-def print_answers(question: str, result: dict[str, Any]) -> None:
+def print_answers(question: str, result: dict[str, Any], *, withheld: bool = False) -> None:
     """The answers for a person: best first, each in its sentence, with its place.
 
-    Where none is best, what the reader would say otherwise, or else the nearest passages.
+    Where none is best, what the reader would say otherwise, or else the nearest passages. With ``withheld`` answers
+    that were not sure enough were left out, so that there may be one.
     """
     out = console()
     out.print(shown(question), style="bold")
@@ -132,7 +135,8 @@ def print_answers(question: str, result: dict[str, Any]) -> None:
                 out.print(f"   (no answer in these documents: {none.score:.0%})")
     else:
         sure = f" ({answers[0].score:.0%} sure)" if answers and documents else ""
-        out.print(f"   No answer in these documents{sure}.")
+        unsure = withheld and answers and documents and answers[0].score < _LIKELY
+        out.print("   No answer that is sure enough." if unsure else f"   No answer in these documents{sure}.")
         if spans:
             out.print("   What the reader would say otherwise:")
             for number, answer in enumerate(spans, 1):

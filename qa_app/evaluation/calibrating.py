@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ _TAKEN = 1 / 3
 _LEAST = 30
 #: Questions below which a fit is not worth its name.
 FEWEST = 100
+#: Contexts below which a half of them says nothing of the other.
+_CONTEXTS = 10
 #: Divisions into halves to measure by: of one alone the error is off by a point or two.
 _DIVISIONS = 5
 _SEED = 7
@@ -58,6 +60,17 @@ def drawn(questions: Sequence[Question], count: int | None) -> list[Question]:
     return random.Random(_SEED).sample(questions, min(count or len(questions), len(questions)))  # noqa: S311
 
 
+def check_enough(contexts: Iterable[str]) -> None:
+    """Raises InvalidRequestError for too few questions, given the context of each, or too few contexts."""
+    each = list(contexts)
+    if len(each) < FEWEST:
+        raise InvalidRequestError(f"{len(each)} questions are too few to calibrate with; give at least {FEWEST}")
+    if (different := len(set(each))) < _CONTEXTS:
+        raise InvalidRequestError(
+            f"questions on {different} contexts are too few to calibrate with; give some on at least {_CONTEXTS}"
+        )
+
+
 def gather(evaluation: PipelineEvaluation, questions: Sequence[Question]) -> Iterator[Asked | None]:
     """What the reader finds for each question in the passages retrieved; None where nothing can be learnt of it."""
     chance = random.Random(_SEED)  # noqa: S311 - a draw, no secret
@@ -77,10 +90,9 @@ def gather(evaluation: PipelineEvaluation, questions: Sequence[Question]) -> Ite
 def fit(asked: Sequence[Asked]) -> Fit:
     """Fits on all, and measures on each half of the contexts what was fitted on the other, by several divisions.
 
-    Raises InvalidRequestError for too few questions.
+    Raises InvalidRequestError for too few questions or contexts, and where nothing was found for them.
     """
-    if len(asked) < FEWEST:
-        raise InvalidRequestError(f"{len(asked)} questions are too few to calibrate with; give at least {FEWEST}")
+    check_enough(one.group for one in asked)
     runs = [_told(asked, number) for number in range(_DIVISIONS)]
     given = [(one.confidence, one.right) for run in runs for one in run if one.answers]
     errors = [calibration_error(bins([one.confidence for one in run], [one.right for one in run])) for run in runs]
@@ -138,6 +150,8 @@ def _calibration(values: Sequence[float]) -> Calibration:
 def _loss(asked: Sequence[Asked]) -> Callable[[Sequence[float]], float]:
     """The mean negative log-likelihood as a function of a calibration's five figures."""
     asked = [one for one in asked if one.pool.candidates]  # of the others it is sure what to say
+    if not asked:
+        raise InvalidRequestError("the reader finds no words for these questions; give others to calibrate with")
     width = max(len(one.pool.candidates) for one in asked)
     margins = np.full((len(asked), width), -np.inf)
     leads = np.zeros((len(asked), width))
@@ -161,11 +175,13 @@ def _loss(asked: Sequence[Asked]) -> Callable[[Sequence[float]], float]:
 
 def _precisions(given: Sequence[tuple[float, bool]], least: int) -> tuple[tuple[float, float], ...]:
     """For every whole percent of right answers that ``least`` reached, the least confidence from which on it was."""
-    order = sorted(given, reverse=True)
+    # Rounded down, so that those at the threshold are among them; equal ones come and go together.
+    order = sorted(((math.floor(1e4 * confidence) / 1e4, mark) for confidence, mark in given), reverse=True)
     marks: NDArray[np.float64] = np.cumsum([mark for _, mark in order]) / np.arange(1, len(order) + 1)
     found: list[tuple[float, float]] = []
     for number in range(len(order) - 1, least - 2, -1):
-        confidence, share = round(order[number][0], 4), math.floor(100 * marks[number]) / 100
-        if not found or share > found[-1][1]:
+        confidence, share = order[number][0], math.floor(100 * marks[number]) / 100
+        last = number == len(order) - 1 or order[number + 1][0] != confidence
+        if last and (not found or share > found[-1][1]):
             found.append((confidence, share))
     return tuple(found)

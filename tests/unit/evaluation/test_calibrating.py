@@ -63,6 +63,27 @@ def test_too_few() -> None:
         fit(asked_of(TRUE, 20))
 
 
+def test_equal_confidences_come_together() -> None:
+    """Of answers of one confidence, half of them right, none is said to be surely right."""
+    pool = Pool([Candidate("t", 8.0, 0.0)], [0.0])
+    asked = [Asked(f"g{number}", pool, [number % 2 == 0], there=True) for number in range(400)]
+    assert all(share <= 0.6 for _, share in fit(asked).calibration.precisions)
+
+
+@pytest.mark.parametrize("groups", [1, 9])
+def test_too_few_contexts(groups: int) -> None:
+    """Questions that are all about a few paragraphs are refused: a half of those says nothing of the other."""
+    pool = Pool([Candidate("t", 1.0, 0.0)], [0.0])
+    with pytest.raises(InvalidRequestError, match=f"questions on {groups} contexts"):
+        fit([Asked(f"g{number % groups}", pool, [True], there=True) for number in range(200)])
+
+
+def test_nothing_found() -> None:
+    """Questions for which the reader finds no words are refused."""
+    with pytest.raises(InvalidRequestError, match="finds no words"):
+        fit([Asked(f"g{number}", Pool([], [0.0]), [], there=True) for number in range(200)])
+
+
 def test_drawn() -> None:
     """The same questions each time, as many as wanted and there are."""
     questions = [Question(str(n), "Who?", "t", "It was Anna.", ()) for n in range(50)]
