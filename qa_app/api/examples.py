@@ -77,6 +77,7 @@ _LABEL = {
 _SQUAD = {
     "data": [
         {
+            "title": _DOCUMENT["id"],
             "paragraphs": [
                 {
                     "context": _DOCUMENT["content"],
@@ -90,7 +91,7 @@ _SQUAD = {
                         }
                     ],
                 }
-            ]
+            ],
         }
     ]
 }

@@ -49,7 +49,7 @@ _KEPT = {
 _SHARES = {"answer_accuracy": 0.75, "document_accuracy": 1.0, "n_feedback": 4}
 _RIGHT = [{"text": "18,000 dollars", "answer_start": 37}]
 _ASKED = {"question": _QUESTION, "id": _KEPT["id"], "is_impossible": False, "answers": _RIGHT}
-_SQUAD = [{"paragraphs": [{"context": _CONTENT, "id": _ID, "qas": [_ASKED]}]}]
+_SQUAD = [{"title": _ID, "paragraphs": [{"context": _CONTENT, "id": _ID, "qas": [_ASKED]}]}]
 
 
 class GivenSpan(Span, forbid_unknown_fields=True):

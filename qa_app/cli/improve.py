@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -28,9 +29,10 @@ def improve(
     index: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a candidate on people's judgements; it takes the reader's place only where it answers better.
+    """Train a candidate on people's judgements; it takes the reader's place only where it surely answers better.
 
-    Both answer the same held-out questions. Judgements count once: those that made a reader better are learnt.
+    Both answer the same held-out questions; no document, passage or question of these trains. Judgements count once:
+    those that made a reader better are learnt.
     """
     quiet_libraries()
     from qa_app import bootstrap
@@ -43,16 +45,14 @@ def improve(
         print_json({"reader": now}) if as_json else typer.echo(f"the reader is {now} again")
         return
 
-    from qa_app.datasets.squad import read_questions
+    from qa_app.datasets.squad import Question
     from qa_app.evaluation.reading import read
-    from qa_app.evaluation.squad import evaluate
     from qa_app.pipelines.feedback import export
     from qa_app.training.improvement import improve as improve_reader
 
-    def score(model: str, file: Path) -> dict[str, float]:
-        questions = read_questions(file)
-        readings = list(counted(read(bootstrap.open_reader_of(settings, model), questions), questions))
-        return evaluate(questions, {reading.id: reading.prediction for reading in readings})
+    def answers(model: str, questions: Sequence[Question]) -> dict[str, str]:
+        readings = counted(read(bootstrap.open_reader_of(settings, model), questions), questions)
+        return {reading.id: reading.prediction for reading in readings}
 
     with bootstrap.open_store(settings) as store:
         feedback = export(store, index=store.label_index).squad["data"]
@@ -61,7 +61,8 @@ def improve(
             readers,
             settings.reader_model,
             feedback,
-            score,
+            answers,
+            settings.calibrations_path,
             held_out=held_out,
             data=tuple(data or ()),
             on_progress=progress.show,
@@ -71,11 +72,12 @@ def improve(
         print_json({**asdict(made), "gain": made.gain})
         return
     typer.echo(
-        f"F1 on {made.held_out} held-out questions: {made.before['f1']:.2f} before, {made.after['f1']:.2f} after "
-        f"{made.judgements} judgements ({made.gain:+.2f})"
+        f"better on {made.better}, worse on {made.worse} of {made.held_out} held-out questions; F1 "
+        f"{made.before['f1']:.2f} before, {made.after['f1']:.2f} after {made.judgements} judgements ({made.gain:+.2f})"
     )
     if made.promoted:
         typer.echo(f"the reader is now {made.reader}; 'qa-app improve --rollback' takes it back")
+        say("how often its answers are right is not known yet; 'qa-app calibrate FILE' measures it for --min-precision")
         say("a server that runs goes on with the former until it is started again")
     else:
-        typer.echo("not better, so the reader stays as it is")
+        typer.echo("that may be chance, so the reader stays as it is")

@@ -119,7 +119,7 @@ def evaluate(store: PassageStore, filters: Mapping[str, Any] | None = None, inde
 def export(
     store: PassageStore, *, context_size: int | None = None, only_positive: bool = False, index: str | None = None
 ) -> Export:
-    """What people sent as SQuAD 2.0, an entry for each label, in the order of their writing.
+    """What people sent as SQuAD 2.0, an entry for each label in the order of their writing, titled by its file's id.
 
     A right answer is an example, a wrong answer from a wrong document an impossible question, and so is a right "no
     answer"; a wrong answer from the right document is neither. ``context_size`` cuts contexts to as many code points
@@ -247,7 +247,12 @@ def _entry(label: Label, context_size: int | None) -> dict[str, Any] | None:
     first, last = _window(len(document.content), start, end, context_size)
     examples = [] if impossible else [{"text": answer.answer, "answer_start": start - first}]
     asked = {"question": label.query, "id": label.id, "is_impossible": impossible, "answers": examples}
-    return {"paragraphs": [{"context": document.content[first:last], "id": document.id, "qas": [asked]}]}
+    # Passages of a file overlap, so who divides what is exported has to know the file.
+    title = str(document.meta.get("file_id") or document.id)
+    return {
+        "title": title,
+        "paragraphs": [{"context": document.content[first:last], "id": document.id, "qas": [asked]}],
+    }
 
 
 def _window(length: int, start: int, end: int, size: int | None) -> tuple[int, int]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +33,42 @@ class PromotedReaders:
         """The ids of the judgements that the current reader and those before it were trained on or compared with."""
         return {label for one in self._line(wanted) for label in one["labels"]}
 
-    def new_folder(self) -> Path:
-        """A folder for a candidate, not there yet."""
-        number = 1
-        while (path := self.folder / f"reader-{number}").exists():
-            number += 1
-        return path
+    @contextmanager
+    def candidate(self) -> Iterator[Path]:
+        """An empty folder for a candidate, which is gone at the end unless it was promoted.
+
+        What killed rounds and rolled back readers left goes, too. Raises ConflictError while another round lasts.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.folder, os.O_RDONLY)
+        except OSError as error:
+            raise StoreUnavailableError(f"{self.folder} cannot be written: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConflictError("another 'qa-app improve' is at work here; wait until it is done") from error
+            self._sweep()
+            number = 1
+            while (path := self.folder / f"reader-{number}").exists():
+                number += 1
+            try:
+                yield path
+            finally:
+                self._sweep()
+        finally:
+            os.close(lock)
+
+    def _sweep(self) -> None:
+        """Removes the readers that are in no list, and so neither in use nor to be gone back to."""
+        listed = {one["reader"] for line in self._read().values() for one in line}
+        for path in self.folder.glob("reader-*"):
+            if path.name not in listed:
+                shutil.rmtree(path, ignore_errors=True)
 
     def promote(self, wanted: str, candidate: Path, labels: list[str]) -> None:
-        """Has ``candidate``, a folder that :meth:`new_folder` gave, stand for ``wanted`` from now on."""
+        """Has ``candidate``, a folder that :meth:`candidate` gave, stand for ``wanted`` from now on."""
         self._write(wanted, [*self._line(wanted), {"reader": candidate.name, "labels": labels}])
 
     def rollback(self, wanted: str) -> str:

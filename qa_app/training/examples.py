@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,28 @@ def without(examples: Sequence[Example], held: Sequence[Example]) -> list[Exampl
     documents: set[Hashable] = {example.document for example in held}
     contexts: set[Hashable] = {example.context for example in held}
     return [one for one in examples if one.document not in documents and one.context not in contexts]
+
+
+def stranger(held: Iterable[Question]) -> Callable[[str, str, str], bool]:
+    """Tells whether a document, a context and a question are none of ``held``'s; case and white space do not count."""
+    known = {
+        part
+        for one in held
+        for part in (
+            ("document", one.title or one.context),
+            ("context", one.context),
+            ("question", _bare(one.text)),
+        )
+    }
+
+    def is_one(document: str, context: str, question: str) -> bool:
+        return known.isdisjoint((("document", document), ("context", context), ("question", _bare(question))))
+
+    return is_one
+
+
+def _bare(question: str) -> str:
+    return " ".join(question.casefold().split())
 
 
 def _limited(examples: list[Example], most: int | None, generator: np.random.Generator) -> list[Example]:

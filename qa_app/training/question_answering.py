@@ -18,10 +18,20 @@ from haystack.modeling.evaluation.squad import compute_exact, compute_f1
 from numpy.typing import NDArray
 from transformers import AutoModelForQuestionAnswering
 
+from qa_app.datasets.squad import read_questions
 from qa_app.errors import InvalidRequestError, ModelError, SettingsError
 from qa_app.training import output
 from qa_app.training.batches import cut
-from qa_app.training.examples import Example, Source, SourceReport, hold_out, parse_source, read_examples, without
+from qa_app.training.examples import (
+    Example,
+    Source,
+    SourceReport,
+    hold_out,
+    parse_source,
+    read_examples,
+    stranger,
+    without,
+)
 from qa_app.training.loop import Progress, Recipe, train
 from qa_app.training.models import Start, open_start
 from qa_app.training.squad_windows import NEVER, Windows
@@ -34,13 +44,15 @@ _LONGEST = 30
 class Options:
     """What a reader is trained from and how; files may carry weights, as ``FILE:2`` or ``FILE:0.5``.
 
-    Without ``validation`` some documents of ``data`` are held out. ``teacher`` is a reader whose scores are imitated
+    Without ``validation`` some documents of ``data`` are held out. No document, context or question of the files
+    ``apart`` is trained on or validated with, wherever else it is. ``teacher`` is a reader whose scores are imitated
     with weight ``teacher_weight``, at ``temperature``. ``half`` writes float16. Raises SettingsError.
     """
 
     data: tuple[str, ...]
     start: str
     validation: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
     max_seq_len: int = 256
     stride: int = 128
     max_per_context: int | None = None
@@ -125,6 +137,9 @@ def read_data(options: Options) -> tuple[list[Example], list[Example], list[Sour
         return found
 
     examples = read(options.data, options.max_per_context)
+    for file in options.apart:
+        is_strange = stranger(read_questions(Path(file)))
+        examples = [one for one in examples if is_strange(one.document, one.context, one.question)]
     if options.validation:
         held = read(options.validation, None)
         examples = without(examples, held)

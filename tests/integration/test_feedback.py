@@ -295,7 +295,7 @@ def test_what_is_exported(filled: PassageStore, tmp_path: Path, monkeypatch: pyt
     assert entries(squad) == [right, impossible, none]
     assert entries(export(filled, only_positive=True).squad) == [right, none]
     assert squad["data"][0]["paragraphs"][0]["context"] == LYON
-    assert squad["data"][0]["paragraphs"][0]["id"] == "lyon"
+    assert squad["data"][0]["paragraphs"][0]["id"] == squad["data"][0]["title"] == "lyon"
     assert squad["data"][0]["paragraphs"][0]["qas"][0]["id"] == filled.get_all_labels()[0].id
     files = [path for path in tmp_path.iterdir() if not path.name.startswith("store.sqlite")]
     assert files == []
