@@ -82,9 +82,12 @@ def promoted_readers(settings: Settings) -> PromotedReaders:
     return PromotedReaders(settings.data_path / "readers")
 
 
-def open_reader(settings: Settings, window: int = 256) -> PassageReader:
-    """The reader that the settings name or that took its place, as :func:`open_reader_of` opens it."""
-    return open_reader_of(settings, promoted_readers(settings).current(settings.reader_model), window)
+def open_reader(settings: Settings, window: int = 256, *, chosen: str | None = None) -> PassageReader:
+    """The reader that the settings name or that took its place, as :func:`open_reader_of` opens it.
+
+    A reader that a person has ``chosen`` for this once stands for itself.
+    """
+    return open_reader_of(settings, chosen or promoted_readers(settings).current(settings.reader_model), window)
 
 
 def open_reader_of(settings: Settings, model: str, window: int = 256) -> PassageReader:
@@ -191,14 +194,17 @@ def open_uploads(settings: Settings, store: PassageStore) -> Iterator[Uploads]:
 
 
 @contextmanager
-def open_pipeline_evaluation(settings: Settings) -> Iterator[PipelineEvaluation]:
-    """The answering pipeline over an index of its own, which is gone at the end; what is indexed is left alone."""
+def open_pipeline_evaluation(settings: Settings, *, chosen: str | None = None) -> Iterator[PipelineEvaluation]:
+    """The answering pipeline over an index of its own, which is gone at the end; what is indexed is left alone.
+
+    ``chosen`` as in :func:`open_reader`.
+    """
     from qa_app.evaluation.pipeline import PipelineEvaluation
     from qa_app.pipelines.answering import ask
     from qa_app.splitting.splitter import PassageSplitter
 
     with _scratch_store(settings) as store:
-        reader = open_reader(settings)
+        reader = open_reader(settings, chosen=chosen)
         pipeline = build_answering(settings, store, reader)
         yield PipelineEvaluation(
             ask=partial(ask, pipeline),

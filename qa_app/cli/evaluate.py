@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from qa_app.cli.comparing import earlier_run, fail_if_worse, tell_promoted
 from qa_app.cli.ingest import JsonOption
 from qa_app.cli.output import console, print_json, quiet_libraries, say, shown
 from qa_app.errors import SettingsError
 
 if TYPE_CHECKING:
     from qa_app.datasets.squad import Question
+    from qa_app.evaluation.comparison import EarlierRun
     from qa_app.evaluation.outcomes import Miss
     from qa_app.evaluation.pipeline import PipelineEvaluation
     from qa_app.settings import Settings
 
-#: The exit code where a figure is worse than in the earlier run: neither a bug nor a wrong option nor a failure.
-WORSE = 6
 #: Misses that are printed for a person.
 _PRINTED = 10
 _NAMED = 3
+#: Questions below which the calibration error is chance.
+_FEW = 100
 T = TypeVar("T")
 
 app = typer.Typer(
@@ -76,14 +78,18 @@ def reader(
     from qa_app import bootstrap
     from qa_app import settings as settings_room
     from qa_app.datasets.squad import read_questions
+    from qa_app.evaluation.comparison import check_comparable
 
     settings = settings_room.load({"reader_model": model, "reader_engine": engine, "reader_min_precision": 0.0})
-    earlier = _earlier(compare)
-    _check_writable(predictions)
+    earlier = earlier_run(compare)
+    check_writable(predictions)
     scores = predictions and predictions.with_name(f"{predictions.stem}.no-answer.json")
-    _check_writable(scores)
+    check_writable(scores)
     questions = read_questions(file)[:limit]
-    opened = bootstrap.open_reader(settings, window)
+    if earlier:
+        check_comparable(earlier, questions)
+    tell_promoted(settings, model)
+    opened = bootstrap.open_reader(settings, window, chosen=model)
 
     from qa_app.evaluation.reading import read
     from qa_app.evaluation.squad import evaluate
@@ -120,14 +126,17 @@ def predictions(
     Questions without a prediction are named and left out, where that script fails.
     """
     from qa_app.datasets.squad import read_no_answer_scores, read_predictions, read_questions
+    from qa_app.evaluation.comparison import check_comparable
     from qa_app.evaluation.squad import evaluate
 
-    earlier = _earlier(compare)
+    earlier = earlier_run(compare)
     questions, answers = read_questions(file), read_predictions(given)
     scores = read_no_answer_scores(no_answer_scores) if no_answer_scores else None
     known = {question.id for question in questions}
     _tell_ids(f"questions of {file} have no prediction and are left out", known - answers.keys())
     _tell_ids(f"predictions are for questions that are not in {file}", answers.keys() - known)
+    if earlier:
+        check_comparable(earlier, (one for one in questions if one.id in answers), scored=scores is not None)
     _finish(evaluate(questions, answers, scores, no_answer_threshold), earlier, tolerance, as_json=as_json)
 
 
@@ -153,17 +162,21 @@ def pipeline(
     quiet_libraries()
     from qa_app import bootstrap
     from qa_app import settings as settings_room
-    from qa_app.datasets.squad import read_questions
+    from qa_app.datasets.squad import read_with_digest
+    from qa_app.evaluation.comparison import check_comparable
 
     settings = settings_room.load(
         {"reader_model": model, "reader_engine": engine, "reader_top_k": top_k, "retriever_top_k": passages}
     )
-    earlier = _earlier(compare)
-    _check_writable(report)
-    questions = read_questions(file, places=True)
-    with bootstrap.open_pipeline_evaluation(settings) as evaluation:
+    earlier = earlier_run(compare)
+    check_writable(report)
+    questions, digest = read_with_digest(file, places=True)
+    asked = questions[:limit]
+    if earlier:
+        check_comparable(earlier, asked, pipeline=True, sha256=digest)
+    tell_promoted(settings, model)
+    with bootstrap.open_pipeline_evaluation(settings, chosen=model) as evaluation:
         evaluation.index(questions)
-        asked = questions[:limit]
         outcomes = list(counted(evaluation.run(asked), asked))
         about = _about(settings, evaluation, file, len(outcomes))
 
@@ -182,14 +195,16 @@ def pipeline(
                 "metrics": figures,
                 "latency_ms": times,
                 "calibration": [asdict(part) for part in counting.reliability(outcomes)],
-                "run": about,
+                "run": {**about, "sha256": digest},
                 "misses": [asdict(miss) for miss in missed],
             }
         )
     else:
         _print_figures({**figures, **{f"{name} (ms)": value for name, value in times.items()}})
         _print_misses(missed)
-    _fail_if_worse(figures, earlier, tolerance)
+    if len(outcomes) < _FEW:
+        say(f"ece is of {len(outcomes)} questions, too few to mean much; ask {_FEW} or more")
+    fail_if_worse(figures, earlier, tolerance)
 
 
 def _about(settings: Settings, evaluation: PipelineEvaluation, file: Path, asked: int) -> dict[str, object]:
@@ -204,6 +219,8 @@ def _about(settings: Settings, evaluation: PipelineEvaluation, file: Path, asked
         "engine": evaluation.reader.engine,
         "passages read": settings.retriever_top_k,
         "answers": settings.reader_top_k,
+        "least precision": settings.reader_min_precision,
+        "calibration": evaluation.reader.calibrated_by,
         "time": time.strftime("%Y-%m-%d %H:%M"),
     }
 
@@ -218,14 +235,12 @@ def counted(results: Iterable[T], questions: Sequence[Question]) -> Iterator[T]:
             yield result
 
 
-def _finish(
-    figures: Mapping[str, float], earlier: Mapping[str, float] | None, tolerance: float, *, as_json: bool
-) -> None:
+def _finish(figures: Mapping[str, float], earlier: EarlierRun | None, tolerance: float, *, as_json: bool) -> None:
     if as_json:
         print_json(figures)
     else:
         _print_figures(figures)
-    _fail_if_worse(figures, earlier, tolerance)
+    fail_if_worse(figures, earlier, tolerance)
 
 
 def _print_figures(figures: Mapping[str, float]) -> None:
@@ -235,7 +250,8 @@ def _print_figures(figures: Mapping[str, float]) -> None:
     table.add_column()
     table.add_column(justify="right")
     for name, value in figures.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.2f}")
+        digits = ".4g" if name.endswith("_thresh") else ".2f"  # most thresholds lie near 0 or 1
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:{digits}}")
     console().print(table)
 
 
@@ -257,27 +273,7 @@ def _tell_ids(what: str, ids: set[str]) -> None:
         say(f"{len(ids)} {what}: {', '.join(sorted(ids)[:_NAMED])}{', ...' if len(ids) > _NAMED else ''}")
 
 
-def _earlier(path: Path | None) -> dict[str, float] | None:
-    """The earlier run's figures; read first, so that a wrong file costs no long run."""
-    from qa_app.evaluation.comparison import read_metrics
-
-    return read_metrics(path) if path else None
-
-
-def _fail_if_worse(figures: Mapping[str, float], earlier: Mapping[str, float] | None, tolerance: float) -> None:
-    from qa_app.evaluation.comparison import losses
-
-    if earlier is None:
-        return
-    lost = losses(earlier, figures, tolerance)
-    for line in lost:
-        say(line)
-    if lost:
-        raise typer.Exit(WORSE)
-    say("no figure is worse than in the earlier run")
-
-
-def _check_writable(path: Path | None) -> None:
+def check_writable(path: Path | None) -> None:
     """Raises SettingsError where a file cannot be written; asked first, so that no long run ends in it."""
     if path and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
         raise SettingsError(f"{path} cannot be written; name a file in a folder that is there and may be written to")

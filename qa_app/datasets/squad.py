@@ -38,7 +38,12 @@ def read_questions(path: Path, *, places: bool = False) -> list[Question]:
     ``answers`` alone, as the official metric has it. Raises NotFoundError, SettingsError, MalformedRequestError and
     InvalidRequestError, which name the file and the place in it.
     """
-    content, _ = read_json(path)
+    return read_with_digest(path, places=places)[0]
+
+
+def read_with_digest(path: Path, *, places: bool = False) -> tuple[list[Question], str]:
+    """The questions as :func:`read_questions` reads them, and the SHA-256 of the file."""
+    content, digest = read_json(path)
     questions: dict[str, Question] = {}
     for question, place in parse(content, path, places=places):
         if isinstance(question, InvalidRequestError):
@@ -50,7 +55,7 @@ def read_questions(path: Path, *, places: bool = False) -> list[Question]:
         questions[question.id] = question
     if not questions:
         raise InvalidRequestError(f"{path} holds no questions")
-    return list(questions.values())
+    return list(questions.values()), digest
 
 
 def parse(content: object, path: Path, *, places: bool) -> Iterator[tuple[Question | InvalidRequestError, str]]:

@@ -61,7 +61,8 @@ class PassageReader(FARMReader):
     ``engine_cache``, which is that of the settings in force where none is given. What FARMReader does with PyTorch's
     weights (training, saving, its own evaluation) needs ``engine="torch"``: other engines let go of them.
 
-    ``calibration_path`` is the file that calibrates this very model, there or not; ``notice`` says why another model
+    ``calibration_path`` is the file that calibrates this very model, there or not, and ``calibrated_by`` says where the
+    calibration in use comes from; ``notice`` says why another model
     than the wanted one is in use, or is None; ``limit`` is the number of tokens that the model takes at once.
     Raises ModelError, and SettingsError for windows that the model cannot take.
     """
@@ -87,7 +88,10 @@ class PassageReader(FARMReader):
         if engine not in ENGINES:
             raise SettingsError(f"reader.engine = {engine!r} is not one of: {', '.join(ENGINES)}")
         if not 0 < doc_stride <= max_seq_len - _QUESTION_TOKENS - _SPECIAL_TOKENS:
-            raise SettingsError(f"doc_stride = {doc_stride} leaves no room beside a question in {max_seq_len} tokens")
+            raise SettingsError(
+                f"windows of {max_seq_len} tokens (max_seq_len, --window) have no room for a question and "
+                f"doc_stride = {doc_stride} tokens of text"
+            )
         self.resolved = resolve(model)
         self.notice = self.resolved.notice
         try:
@@ -95,7 +99,10 @@ class PassageReader(FARMReader):
                 warnings.simplefilter("ignore")
                 limit = check_parts(self.resolved.folder)
                 if max_seq_len > limit:
-                    raise SettingsError(f"max_seq_len = {max_seq_len} is more than the {limit} tokens the reader takes")
+                    raise SettingsError(
+                        f"windows of {max_seq_len} tokens (max_seq_len, --window) are more than the {limit} tokens "
+                        "that the reader takes"
+                    )
                 super().__init__(
                     model_name_or_path=str(self.resolved.folder),
                     top_k=top_k,
@@ -131,7 +138,11 @@ class PassageReader(FARMReader):
         kept = Path(calibrations) if calibrations else load().calibrations_path
         self.calibration_path = kept / f"{fingerprint(self.resolved.folder)}.json"
         own = self.resolved.folder / calibration.NAME
-        self.calibration = calibration.load(self.calibration_path) or calibration.load(own) or calibration.USUAL
+        self.calibration, self.calibrated_by = calibration.USUAL, "the usual one, not fitted to this reader"
+        for path, whose in ((self.calibration_path, "by qa-app calibrate"), (own, "the reader's own")):
+            if fitted := calibration.load(path):
+                self.calibration, self.calibrated_by = fitted, whose
+                break
         self._threshold = self.calibration.threshold(min_precision) if min_precision else 0.0
         if math.isinf(self._threshold):
             logger.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,13 +17,14 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from qa_app import bootstrap
-from qa_app.cli.evaluate import WORSE
+from qa_app.cli.comparing import WORSE
 from qa_app.cli.progress import Progress
 from qa_app.datasets.squad import Question, read_questions
 from qa_app.errors import InvalidRequestError
 from qa_app.evaluation.outcomes import metrics, misses
 from qa_app.evaluation.pipeline import Outcome
 from qa_app.evaluation.reading import read
+from qa_app.reading.promoted import PromotedReaders
 from qa_app.reading.reader import PassageReader
 from qa_app.settings import Settings
 from tests.browser import chromium
@@ -116,6 +118,22 @@ class TestReader:
             done = shell("evaluate", "reader", *options, code=2)
             assert options[-1] in done.stderr
 
+    @pytest.mark.parametrize("window", ["5", "1000"])
+    def test_windows_that_cannot_be(self, shell: Shell, window: str) -> None:
+        """A window without room for a question, or longer than the reader takes, is refused by the option's name."""
+        done = shell("evaluate", "reader", "squad.json", "--window", window, code=2)
+        assert f"windows of {window} tokens (max_seq_len, --window)" in done.stderr
+
+    def test_another_than_the_promoted_one(self, shell: Shell) -> None:
+        """A promoted reader is named where it is measured, and a model named on the command line is measured itself."""
+        readers = shell.folder / "data" / "readers"
+        candidate = readers / "reader-1"
+        PromotedReaders(readers).promote("bundled", candidate, [])
+        done = shell("evaluate", "reader", "squad.json", code=5)
+        assert f"the reader is {candidate}, which was promoted in place of bundled" in done.stderr
+        done = shell("evaluate", "reader", "squad.json", "--limit", "1", "--model", "bundled")
+        assert str(candidate) not in done.stderr
+
     def test_decisions(self, questions: list[Question], reader: PassageReader) -> None:
         """A prediction is empty just where "no answer" is likelier than the best span; so also in any batch."""
         readings = list(read(reader, questions))
@@ -173,6 +191,24 @@ class TestPredictions:
         assert "exact" not in shell(*command, "--tolerance", "50", code=0).stderr
         assert shell(*command, "--tolerance", "20", code=WORSE).stderr.count("worse by") == 2
 
+    def test_what_cannot_be_compared(self, shell: Shell) -> None:
+        """An earlier run without figures of quality, of other questions or with other scores ends as a wrong option."""
+        save(shell.folder / "p.json", {"0-0": "Anna Berg"})
+        save(shell.folder / "s.json", {"0-0": 0.1})
+        command = ["evaluate", "predictions", "squad.json", "p.json"]
+        save(shell.folder / "empty.json", {"metrics": {"total": 1}})
+        save(shell.folder / "other.json", {"exact": 1, "f1": 1, "total": 12})
+        save(shell.folder / "scored.json", shell.json(*command, "--no-answer-scores", "s.json"))
+        for name, why in (("empty", "not an earlier run"), ("other", "12 questions"), ("scored", "--no-answer-scores")):
+            assert why in shell(*command, "--compare", f"{name}.json", code=2).stderr
+
+    def test_small_thresholds(self, shell: Shell) -> None:
+        """A threshold near 0 is printed with the digits that it has."""
+        save(shell.folder / "p.json", {"0-0": "Anna Berg", "1-2": "Ida Moe"})
+        save(shell.folder / "s.json", {"0-0": 0.000048, "1-2": 0.75})
+        done = shell("evaluate", "predictions", "squad.json", "p.json", "--no-answer-scores", "s.json")
+        assert ["best_exact_thresh", "4.8e-05"] in [line.split() for line in done.stdout.splitlines()]
+
     def test_needs_nothing_heavy(self, shell: Shell) -> None:
         """Scoring a file imports neither Haystack nor torch."""
         save(shell.folder / "p.json", {"0-0": "Anna Berg"})
@@ -199,7 +235,8 @@ class TestPipeline:
 
     def test_command(self, shell: Shell) -> None:
         """Figures, misses, report and comparison come from one run; nothing is left in the data folder."""
-        save(shell.folder / "earlier.json", {"metrics": {"recall@10": 100.0, "mrr": 120.0, "total": 6}})
+        usual = {"exact": 0.0, "f1": 0.0, "ece": 100.0, "total": 6}
+        save(shell.folder / "earlier.json", {"metrics": {**usual, "recall@10": 100.0, "mrr": 120.0}})
         options = ["--report", "r.html", "--compare", "earlier.json", "--json"]
         done = shell("evaluate", "pipeline", "squad.json", *options, code=WORSE)
         assert "mrr was 120.00" in done.stderr
@@ -208,6 +245,12 @@ class TestPipeline:
         assert run["run"]["contexts"] == 2
         assert run["run"]["passages"] > 2
         assert run["metrics"]["total"] == 6
+        assert run["run"]["sha256"] == hashlib.sha256((shell.folder / "squad.json").read_bytes()).hexdigest()
+        assert (run["run"]["least precision"], run["run"]["calibration"]) == (0.0, "the reader's own")
+        assert "ece is of 6 questions, too few to mean much" in done.stderr
+        save(shell.folder / "other.json", {**run, "run": {"sha256": "0" * 64}})
+        other = shell("evaluate", "pipeline", "squad.json", "--compare", "other.json", code=2)
+        assert "was on a file with the SHA-256 000000000000..." in other.stderr
         assert run["metrics"]["recall@10"] == 100
         assert set(run["latency_ms"]) == {"p50", "p95", "p99"}
         assert sum(part["questions"] for part in run["calibration"]) == 6

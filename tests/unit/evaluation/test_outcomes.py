@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qa_app.datasets.squad import GoldAnswer, Question
 from qa_app.errors import InvalidRequestError
-from qa_app.evaluation.comparison import losses, read_metrics
+from qa_app.evaluation.comparison import EarlierRun, check_comparable, losses, read_earlier
 from qa_app.evaluation.confidence import bins, calibration_error, risk_coverage
 from qa_app.evaluation.outcomes import latency, metrics, misses
 from qa_app.evaluation.retrieval import retrieval_metrics
@@ -161,18 +163,40 @@ class TestComparison:
         """A figure that is there no more is a loss."""
         assert losses({"best_f1": 50.0, "total": 1}, {"total": 1}, 99) == ["best_f1 was 50.00 and is missing now"]
 
-    def test_of_another_kind(self) -> None:
-        """Runs on other files, or of the reader and the pipeline, are not compared."""
-        with pytest.raises(InvalidRequestError, match="only runs on the same file"):
-            losses({"total": 2}, {"total": 3}, 0)
-        with pytest.raises(InvalidRequestError, match="two of a kind"):
-            losses({"total": 2}, {"total": 2, "mrr": 5.0}, 0)
+    @pytest.mark.parametrize(
+        ("figures", "options", "message"),
+        [
+            ({"total": 3}, {}, "was on 3 questions and this one is on 2"),
+            ({"HasAns_total": 2}, {}, "was on 2 questions with an answer and this one is on 1"),
+            ({"NoAns_total": 2}, {}, "was on 2 questions without an answer and this one is on 1"),
+            ({}, {"pipeline": True}, "compare two of a kind"),
+            ({"ece": 3.0}, {}, "compare two of a kind"),
+            ({"best_f1": 90.0}, {"scored": False}, "--no-answer-scores"),
+            ({"ece": 3.0}, {"pipeline": True, "sha256": "b" * 64}, "SHA-256 a{12}[.]{3}, .*b{12}"),
+        ],
+    )
+    def test_of_another_kind(self, figures: dict[str, float], options: dict[str, Any], message: str) -> None:
+        """Runs on other files, of the reader and the pipeline, or of which one has no scores, are not compared."""
+        asked = [Question("1", "Who?", "", "", (GoldAnswer("Anna", None),)), Question("2", "Who?", "", "", ())]
+        usual = {"exact": 50.0, "f1": 50.0, "total": 2}
+        check_comparable(EarlierRun(usual), asked)
+        check_comparable(EarlierRun({**usual, "ece": 3.0}, "a" * 64), asked, pipeline=True, sha256="a" * 64)
+        with pytest.raises(InvalidRequestError, match=message):
+            check_comparable(EarlierRun({**usual, **figures}, "a" * 64), asked, **options)
 
     def test_read(self, tmp_path: Path) -> None:
         """Figures are read from either form of --json, and nothing else is taken for them."""
-        figures = {"exact": 50.0, "total": 2}
-        assert read_metrics(save(tmp_path / "1.json", figures)) == figures
-        assert read_metrics(save(tmp_path / "2.json", {"metrics": figures, "misses": []})) == figures
-        for wrong in ([], {}, {"metrics": []}, {"total": "2"}, {"total": 2, "exact": float("nan")}):
+        figures = {"exact": 50.0, "f1": 60.0, "total": 2}
+        assert read_earlier(save(tmp_path / "1.json", figures)) == EarlierRun(figures)
+        run = {"metrics": figures, "misses": [], "run": {"sha256": "a" * 64}}
+        assert read_earlier(save(tmp_path / "2.json", run)) == EarlierRun(figures, "a" * 64)
+        for wrong in (
+            [],
+            {},
+            {"metrics": []},
+            {"metrics": {"total": 2}},
+            {**figures, "f1": "2"},
+            {**figures, "f1": float("nan")},
+        ):
             with pytest.raises(InvalidRequestError):
-                read_metrics(save(tmp_path / "3.json", wrong))
+                read_earlier(save(tmp_path / "3.json", wrong))
