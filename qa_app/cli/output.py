@@ -59,3 +59,7 @@ def quiet_libraries() -> None:
     logging.getLogger("qa_app").setLevel(logging.WARNING)
     # It sets its own logger's level when it is imported, but not those below.
     logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
+    # A warning by its level, and news of no trouble; what else this logger says stays.
+    logging.getLogger("transformers.pipelines.base").addFilter(
+        lambda record: not str(record.msg).startswith("Device set to use")
+    )
