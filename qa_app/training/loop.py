@@ -20,7 +20,7 @@ from qa_app.errors import ModelError, SettingsError
 from qa_app.training.batches import padding_share, plan
 from qa_app.training.checkpoints import CheckpointFile
 from qa_app.training.memory import kept_memory
-from qa_app.training.weights import ExactWeights, State, precision
+from qa_app.training.weights import PRECISIONS, ExactWeights, State, precision
 
 #: Share of the run over which weights are averaged.
 _AVERAGED = 0.05
@@ -79,6 +79,8 @@ class Recipe:
         ):
             if not good:
                 raise SettingsError(f"{name} = {getattr(self, name)!r} is out of range")
+        if self.precision not in PRECISIONS:
+            raise SettingsError(f"precision = {self.precision!r} is not one of: {', '.join(PRECISIONS)}")
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of the step with this number, counted from 0."""

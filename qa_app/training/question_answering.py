@@ -228,8 +228,9 @@ def _scores(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Te
 def squad_scores(examples: Sequence[Example], texts: Sequence[str], no_answer: NDArray[np.float64]) -> dict[str, float]:
     """SQuAD 2.0's F1 in percent, where answers are given up to the ``threshold`` of ``no_answer`` that is best.
 
-    ``f1`` is over all questions, ``has_answer_f1`` and ``no_answer_f1`` over those with an answer and without, 0 where
-    there are none; ``made_to_answer_f1`` and ``made_to_answer_exact`` are over those with an answer, all answered.
+    ``f1`` is over all questions, ``has_answer_f1`` and ``no_answer_f1`` over those with an answer and without;
+    ``made_to_answer_f1`` and ``made_to_answer_exact`` are over those with an answer, all answered. What would be over
+    no questions is left out.
     """
     has = np.array([bool(example.answers) for example in examples])
     answered = np.array(
@@ -248,18 +249,20 @@ def squad_scores(examples: Sequence[Example], texts: Sequence[str], no_answer: N
     given[order[:count]] = True
     f1 = np.where(given, answered, ~has)
 
-    def mean(values: NDArray[Any], some: NDArray[np.bool_]) -> float:
-        return round(100 * float(values[some].mean()), 3) if some.any() else 0.0
+    def mean(values: NDArray[Any]) -> float:
+        return round(100 * float(values.mean()), 3)
 
-    everything = np.ones(len(examples), bool)
+    parts = {
+        "has_answer_f1": f1[has],
+        "no_answer_f1": f1[~has],
+        "made_to_answer_f1": answered[has],
+        "made_to_answer_exact": exact[has],
+    }
     return {
-        "score": mean(f1, everything),
-        "f1": mean(f1, everything),
+        "score": mean(f1),
+        "f1": mean(f1),
         "threshold": round(float(no_answer[order[count - 1]]), 4) if count else round(float(no_answer.min()) - 1, 4),
-        "has_answer_f1": mean(f1, has),
-        "no_answer_f1": mean(f1, ~has),
-        "made_to_answer_f1": mean(answered, has),
-        "made_to_answer_exact": mean(exact, has),
+        **{name: mean(part) for name, part in parts.items() if part.size},
     }
 
 

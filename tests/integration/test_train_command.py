@@ -227,5 +227,7 @@ def test_validation_scores_are_those_of_the_metric() -> None:
     silent = squad_scores(examples, ["Red fox!", "fox", "cow"], np.array([3.0, 2.0, -1.0]))
     assert silent["f1"] == pytest.approx(100 * (1 + 2 / 3) / 3, abs=0.001)
     nothing = squad_scores(examples[2:], ["cow"], np.array([-1.0]))
-    assert nothing["f1"] == 100
+    assert nothing["f1"] == nothing["no_answer_f1"] == 100
     assert nothing["threshold"] < -1.0
+    assert not [name for name in nothing if name.startswith(("has_answer", "made_to_answer"))]
+    assert "no_answer_f1" not in squad_scores(examples[:2], ["Red fox!", "fox"], np.array([-3.0, -1.0]))

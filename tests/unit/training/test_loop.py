@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qa_app.errors import ModelError, SettingsError
 from qa_app.training.checkpoints import CheckpointFile
 from qa_app.training.loop import Outcome, Progress, Recipe, train
-from qa_app.training.weights import ExactWeights, precision
+from qa_app.training.weights import ExactWeights
 
 RECIPE = Recipe(epochs=4, learning_rate=0.05, tokens=64, validations=2, precision="f32", weight_decay=0.0)
 
@@ -165,7 +165,7 @@ def test_numbers_out_of_range_are_refused(name: str, value: float) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     """Only formats that there are can be asked for."""
     with pytest.raises(SettingsError, match="fp8"):
-        precision("fp8", torch.device("cpu"))
+        Recipe(precision="fp8")
 
 
 def test_checkpoints_are_of_their_run(tmp_path: Path) -> None:
