@@ -47,12 +47,14 @@ def improve(
 
     from qa_app.datasets.squad import Question
     from qa_app.evaluation.reading import read
+    from qa_app.evaluation.squad import best_over_golds, evaluate, token_f1
     from qa_app.pipelines.feedback import export
     from qa_app.training.improvement import improve as improve_reader
 
-    def answers(model: str, questions: Sequence[Question]) -> dict[str, str]:
+    def score(model: str, questions: Sequence[Question]) -> tuple[dict[str, float], list[float]]:
         readings = counted(read(bootstrap.open_reader_of(settings, model), questions), questions)
-        return {reading.id: reading.prediction for reading in readings}
+        given = {reading.id: reading.prediction for reading in readings}
+        return evaluate(questions, given), [best_over_golds(token_f1, one, given[one.id]) for one in questions]
 
     with bootstrap.open_store(settings) as store:
         feedback = export(store, index=store.label_index).squad["data"]
@@ -61,7 +63,7 @@ def improve(
             readers,
             settings.reader_model,
             feedback,
-            answers,
+            score,
             settings.calibrations_path,
             held_out=held_out,
             data=tuple(data or ()),

@@ -14,7 +14,6 @@ from scipy.stats import binomtest
 
 from qa_app.datasets.squad import Question, read_questions
 from qa_app.errors import InvalidRequestError
-from qa_app.evaluation.squad import best_over_golds, evaluate, token_f1
 from qa_app.reading import calibration
 from qa_app.reading.promoted import PromotedReaders
 from qa_app.reading.resolution import resolve
@@ -61,7 +60,7 @@ def improve(
     readers: PromotedReaders,
     wanted: str,
     feedback: Sequence[Entry],
-    answers: Callable[[str, Sequence[Question]], Mapping[str, str]],
+    score: Callable[[str, Sequence[Question]], tuple[Scores, list[float]]],
     calibrations: Path,
     *,
     held_out: Path | None = None,
@@ -73,7 +72,7 @@ def improve(
     """Trains a candidate from the current reader on the ``feedback`` that none before it has learnt, and compares.
 
     ``feedback`` are entries of SQuAD's ``data``, one for each judgement, titled by their documents; ``data`` more files
-    to train on, so that the reader does not forget; ``answers`` gives a reader's answers by the questions' ids, and
+    to train on, so that the reader does not forget; ``score`` gives a reader's figures and each question's F1, and
     ``calibrations`` is the folder of people's own. Without ``held_out`` the judgements of some documents measure. No
     document, context or question that measures trains. The candidate is promoted where its F1 is higher by more than
     chance, with the former's calibration but without its measured precisions, and else is removed. Raises,
@@ -105,7 +104,7 @@ def improve(
                 "what is judged is of too few documents, or asked again and again, to learn from some and measure with "
                 "others; name a SQuAD file of other questions (--held-out), or judge answers from more documents"
             )
-        given = answers(current, questions)
+        before, formerly = score(current, questions)
         on_message(f"{len(learn)} judgements to learn from; the reader was {former}")
         train_question_answering(
             Options(
@@ -121,9 +120,8 @@ def improve(
         # Nearer to the truth than none, but how often its answers are right was measured of the former alone.
         found = calibration.in_use(calibrations, former)
         replace(found, precisions=()).save(candidate / calibration.NAME)
-        taken = answers(str(candidate), questions)
-        before, after = evaluate(questions, given), evaluate(questions, taken)
-        gains = [_f1(question, taken) - _f1(question, given) for question in questions]
+        after, now = score(str(candidate), questions)
+        gains = [one - other for one, other in zip(now, formerly)]
         better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
         promoted = after["f1"] > before["f1"] and _is_no_chance(better, worse)
         used += learn
@@ -136,10 +134,6 @@ def improve(
 def _is_no_chance(better: int, worse: int) -> bool:
     """A one-sided sign test: whether readers that are equally good would hardly ever differ so."""
     return better > 0 and binomtest(better, better + worse, alternative="greater").pvalue < _CHANCE
-
-
-def _f1(question: Question, given: Mapping[str, str]) -> float:
-    return best_over_golds(token_f1, question, given[question.id])
 
 
 def _asked(entry: Entry) -> dict[str, Any]:

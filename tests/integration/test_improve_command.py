@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -142,14 +142,14 @@ class TestPromotion:
         where that is right in ``worse``."""
         current = readers.current(wanted)
 
-        def answers(model: str, questions: Sequence[Question]) -> Mapping[str, str]:
-            wrong = questions[:better] if model == current else questions[len(questions) - worse :]
-            right = {one.id: one.answers[0].text if one.answers else "" for one in questions}
-            return right | {one.id: "elsewhere" for one in wrong}
+        def score(model: str, questions: Sequence[Question]) -> tuple[dict[str, float], list[float]]:
+            wrong = range(better) if model == current else range(len(questions) - worse, len(questions))
+            right = [float(number not in wrong) for number in range(len(questions))]
+            return {"f1": 100 * sum(right) / len(right)}, right
 
         recipe = Recipe(epochs=1, tokens=256, validations=1, precision="f32")
         calibrations = readers.folder.parent / "calibrations"
-        return improve(readers, wanted, entries or self.ENTRIES, answers, calibrations, recipe=recipe, **options)
+        return improve(readers, wanted, entries or self.ENTRIES, score, calibrations, recipe=recipe, **options)
 
     def kept(self, made: Any) -> list[list[tuple[str, str, str]]]:
         """The parts of what the promoted reader learnt and was measured with."""
