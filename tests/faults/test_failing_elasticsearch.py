@@ -14,7 +14,8 @@ import httpx
 import pytest
 from elasticsearch import Elasticsearch
 
-from qa_app.errors import StoreUnavailableError
+from qa_app import bootstrap
+from qa_app.errors import StoreError, StoreUnavailableError
 from qa_app.settings import Settings
 from qa_app.stores.elasticsearch import ElasticsearchDocumentStore
 from tests.contract.test_files_and_labels import file_of
@@ -177,6 +178,20 @@ def test_e10_an_index_lost_under_the_api(
         ingest(settings, tmp_path / "documents")
         assert found(api) == [TEXT]
         assert uploaded(api, "b.txt", "A second lighthouse.").status_code == 200
+
+
+@pytest.mark.case("E10")
+@pytest.mark.parametrize("part", ["", ".files", ".journal"])
+def test_e10_what_is_left_of_an_index(settings: Settings, direct: Elasticsearch, tmp_path: Path, part: str) -> None:
+    """An index that lost a part is not completed by an empty one, as if its files were there; emptied, it serves."""
+    direct.indices.refresh(index=f"{settings.index}*")
+    direct.indices.delete(index=f"{settings.index}{part}-000001")
+    with pytest.raises(StoreError, match="a part of index"):
+        ingest(settings, tmp_path / "documents")
+    with bootstrap.open_store(settings) as store:
+        store.delete_all_documents()
+        ingest(settings, tmp_path / "documents")
+        assert [passage.content for passage in store.query("lighthouse")] == [TEXT]
 
 
 @pytest.mark.case("E11")

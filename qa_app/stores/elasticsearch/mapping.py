@@ -125,14 +125,18 @@ class Indexes:
                 raise StoreUnavailableError(f"index {index} could not be made within {self._connection.timeout:g} s")
             # Whoever makes the first part gives the incarnation; killed in between, the next one completes it.
             mine = next(iter(found.values()))["incarnation"] if found else incarnation
+            # Completed with empty parts, what is left of an index would tell of files whose passages are not there.
+            left = [_public(index, part) for part in found]
+            if mine != incarnation and self._hold_anything(left) and self._look(index, kind).keys() == found.keys():
+                raise IndexGoneError(f"a part of index {index} is gone; empty the index and ingest the documents again")
             self._create(index, missing[0], mine)
 
     def forget(self, index: str, kind: str = "documents") -> None:
         """The next write looks again, and makes the index where it is gone."""
         self._known.pop((kind, index), None)
 
-    def delete(self, index: str) -> None:
-        """Removes the index of documents and the index of labels of this name, where there are any."""
+    def delete(self, index: str) -> bool:
+        """Removes the index of documents and the index of labels of this name; whether there was anything of them."""
         doomed: list[str] = []
         for kind in ("documents", "labels"):
             self.forget(index, kind)
@@ -143,6 +147,7 @@ class Indexes:
         if doomed:
             # All in one request, which Elasticsearch carries out as one step.
             self._connection.call(self._connection.client.indices.delete, index=doomed, ignore_unavailable=True)
+        return bool(doomed)
 
     def names(self) -> list[str]:
         """The names of all indexes of documents that are ours."""
@@ -164,6 +169,10 @@ class Indexes:
                 raise SettingsError(f"index {index} holds {meta['kind']}, not {kind}; choose another name")
             found[meta["kind"]] = meta
         return found
+
+    def _hold_anything(self, names: list[str]) -> bool:
+        answer = self._connection.call(self._connection.client.count, index=names, ignore_unavailable=True)
+        return bool(answer.body["count"])
 
     def _mappings(self, names: list[str]) -> dict[str, Mapping[str, Any]]:
         answer = self._connection.call(

@@ -173,8 +173,8 @@ class ElasticsearchDocumentStore(PassageStore, HaystackStore):
             self._passages.delete(names, {"bool": {"filter": [condition, *chosen]}})
 
     def _delete_everything(self, index: str) -> None:
-        if self._indexes.find(index) is not None:
-            self._indexes.delete(index)
+        self._indexes.find(index)  # raises where it is none of documents
+        if self._indexes.delete(index):
             self._indexes.ensure(index)
 
     def delete_index(self, index: str) -> None:
