@@ -77,8 +77,11 @@ def snapshot(store: PassageStore) -> list[tuple[str, str, str]]:
 
 
 def ranking(store: PassageStore, questions: Iterable[str]) -> list[list[tuple[str, float]]]:
-    """The first ten passages of each question with their scores; those that are equally good by their ids."""
-    found = [store.query(question, top_k=10) for question in questions]
+    """The passages of each question with their scores; those that are equally good by their ids.
+
+    Of many more than there are, as which of equally good ones come within the first ten is the store's own matter.
+    """
+    found = [store.query(question, top_k=500) for question in questions]
     scored = [[(passage.id, round(passage.score or 0.0, 5)) for passage in passages] for passages in found]
     return [sorted(passages, key=lambda one: (-one[1], one[0])) for passages in scored]
 

@@ -80,7 +80,8 @@ def import_archive(store: PassageStore, path: Path) -> dict[str, int]:
                 store.write_labels([Label.from_dict(entry) for entry in batch])
     except FileNotFoundError as error:
         raise NotFoundError(f"{path} is not there; give an archive that 'qa-app export' made") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    # RuntimeError is zipfile's for encryption and for ways of compressing that it does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeDecodeError) as error:
         raise ArchiveError(f"{path} is not a whole archive ({error}); export it again") from error
     store.finish_writing()
     return {member.partition(".")[0]: manifest["members"][member]["count"] for member in MEMBERS}

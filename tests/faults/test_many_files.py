@@ -53,7 +53,9 @@ def test_f25_memory_is_flat(tmp_path: Path, long: bool, figure: Figure) -> None:
 @pytest.mark.timeout(900)
 def test_f25_interrupted_and_resumed(tmp_path: Path, long: bool, figure: Figure) -> None:
     """Ctrl-C ends a long ingestion with 130, and the next run goes on, to a clean run's passages."""
-    count, breaks = (10_000, 5) if long else (1_200, 1)  # some batches after the first
+    count, breaks = (
+        (10_000, 5) if long else (2_500, 1)
+    )  # so many batches after the first that it is not done by the time it is interrupted
     folder = write(tmp_path / "many", files(count, 160))
     done = 0
     for _ in range(breaks):
