@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from typing import Annotated
@@ -90,6 +89,3 @@ def run() -> None:
         if end.code == INTERRUPTED:
             say("interrupted; what was done is kept")
         raise
-    finally:
-        # Python looks through all objects once more as it ends: with torch five seconds, in which a server is not gone.
-        gc.freeze()
