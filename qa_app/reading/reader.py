@@ -56,15 +56,15 @@ class PassageReader(FARMReader):
     Confidence is one scale for answers and for "no answer", as :mod:`qa_app.reading.calibration` makes it of all
     passages' scores; its figures are the ones in the folder ``calibrations`` (that of the settings in force where none
     is given), else those that came with the model, else the usual ones. Answers less sure than those of which the share
-    ``min_precision`` was right when they were made are left out. ``engine``
-    runs the forward pass, as :func:`qa_app.reading.choice.choose` says; what it is made of is kept in the folder
-    ``engine_cache``, which is that of the settings in force where none is given. What FARMReader does with PyTorch's
-    weights (training, saving, its own evaluation) needs ``engine="torch"``: other engines let go of them.
+    ``min_precision`` was right when they were made are left out.
+
+    ``engine`` runs the forward pass, as :func:`qa_app.reading.choice.choose` says; what it is made of is kept in the
+    folder ``engine_cache``, which is that of the settings in force where none is given. What FARMReader does with
+    PyTorch's weights (training, saving, its own evaluation) needs ``engine="torch"``: other engines let go of them.
 
     ``calibration_path`` is the file that calibrates this very model, there or not, and ``calibrated_by`` says where the
-    calibration in use comes from; ``notice`` says why another model
-    than the wanted one is in use, or is None; ``limit`` is the number of tokens that the model takes at once.
-    Raises ModelError, and SettingsError for windows that the model cannot take.
+    calibration in use comes from; ``notice`` says why another model than the wanted one is in use, or is None;
+    ``limit`` is the number of tokens that the model takes at once. Raises ModelError, and SettingsError for windows that the model cannot take.
     """
 
     inferencer: PassageInferencer
