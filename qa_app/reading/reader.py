@@ -64,7 +64,8 @@ class PassageReader(FARMReader):
 
     ``calibration_path`` is the file that calibrates this very model, there or not, and ``calibrated_by`` says where the
     calibration in use comes from; ``notice`` says why another model than the wanted one is in use, or is None;
-    ``limit`` is the number of tokens that the model takes at once. Raises ModelError, and SettingsError for windows that the model cannot take.
+    ``limit`` is the number of tokens that the model takes at once. Raises ModelError, and SettingsError for windows
+    that the model cannot take.
     """
 
     inferencer: PassageInferencer
